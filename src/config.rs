@@ -1,0 +1,169 @@
+//! The settings of a node: one validated struct, whatever they were read from.
+//!
+//! [`Config`] is what a node is started with; every field has a default that is right for one node
+//! on a laptop. The command line reads flags, the environment and a file into it, in that order
+//! of precedence, and refuses what it does not understand; a program that embeds a node fills it
+//! in directly.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::key::KEY_BYTES_MAX;
+
+/// A secret: printed as `***`, so that no log or `--print-config` gives it away.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A TCP port, and whether somebody asked for just this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// A default: if another program holds it the next free one is taken and announced.
+    Preferred(u16),
+    /// Asked for: if it is taken the start fails. 0 lets the system choose.
+    Exactly(u16),
+}
+
+impl Port {
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        match self {
+            Port::Preferred(n) | Port::Exactly(n) => n,
+        }
+    }
+}
+
+/// A host to join the cluster through: a name or an address, and its cluster port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    /// DNS name or IP address. All addresses of a name are joined.
+    pub host: String,
+    /// Its cluster port; `None` tries the default one and this node's own.
+    pub port: Option<u16>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The default HTTP port.
+pub const HTTP_PORT: u16 = 4000;
+/// The cluster port lies this much above the HTTP port.
+pub const CLUSTER_PORT_OFFSET: u16 = 500;
+
+/// Everything that can be set. See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `name@host`, unique in its cluster.
+    pub node_name: String,
+    /// Address that the doors listen on; loopback unless asked otherwise.
+    pub bind: IpAddr,
+    /// HTTP door.
+    pub http_port: Port,
+    /// Address that the cluster listens on.
+    pub cluster_bind: IpAddr,
+    /// Cluster listener; by default the HTTP port + 500.
+    pub cluster_port: Port,
+    /// Host (or `host:port`) that other nodes reach this one's cluster port at; by default the
+    /// host of the node name, or the address that they see it come from.
+    pub cluster_advertise: Option<String>,
+    /// Nodes to join through; empty starts a cluster.
+    pub uplinks: Vec<Uplink>,
+    /// Shared secret of the cluster; without one the cluster listens on loopback only.
+    pub cookie: Option<Secret>,
+    /// Says that the network between the nodes is trusted, so that a cluster listener beyond
+    /// loopback may do without TLS.
+    pub cluster_trusted_network: bool,
+    /// How long a node with uplinks waits to join before it starts alone.
+    pub join_timeout: Duration,
+
+    /// Memory that the process may hold resident, in bytes; `None` is half of the machine's or
+    /// the container's.
+    pub max_memory: Option<u64>,
+    /// Writer actors, each with a table; 0 is one for every CPU, at least two.
+    pub writers: usize,
+    /// Threads of the doors; 0 is one for every CPU.
+    pub threads: usize,
+
+    /// Longest key in bytes, at most 4,096.
+    pub key_bytes_max: usize,
+    /// Longest value in bytes.
+    pub value_bytes_max: usize,
+    /// Longest request body in bytes (of a batch: longest line).
+    pub body_bytes_max: usize,
+    /// Deepest nesting of a JSON document.
+    pub json_depth_max: usize,
+    /// Most keys in one `GET /api?key=…&key=…`.
+    pub request_keys_max: usize,
+    /// Most open client connections; further ones are turned away at once.
+    pub connections_max: usize,
+    /// Most requests in work at a time; further ones are answered 503.
+    pub requests_max: usize,
+    /// Longest time for a client to send its request's head.
+    pub header_timeout: Duration,
+    /// Longest silence on a kept-alive connection, or in the middle of a body.
+    pub idle_timeout: Duration,
+    /// Longest time for a request, retries between nodes included.
+    pub request_timeout: Duration,
+    /// Bytes under way to one other node before further requests for it are refused.
+    pub peer_bytes_max: usize,
+
+    /// How long a stopping node goes on serving after it has said that it is not ready.
+    pub drain_delay: Duration,
+    /// Longest time from the first signal to the end.
+    pub shutdown_timeout: Duration,
+
+    /// What is logged, in the syntax of `RUST_LOG`.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Config {
+            node_name: "smache@localhost".to_owned(),
+            bind: loopback,
+            http_port: Port::Preferred(HTTP_PORT),
+            cluster_bind: loopback,
+            cluster_port: Port::Preferred(HTTP_PORT + CLUSTER_PORT_OFFSET),
+            cluster_advertise: None,
+            uplinks: Vec::new(),
+            cookie: None,
+            cluster_trusted_network: false,
+            join_timeout: Duration::from_secs(10),
+            max_memory: None,
+            writers: 0,
+            threads: 0,
+            key_bytes_max: KEY_BYTES_MAX,
+            value_bytes_max: 16 << 20,
+            body_bytes_max: 17 << 20,
+            json_depth_max: 128,
+            request_keys_max: 1_000,
+            connections_max: 10_000,
+            requests_max: 20_000,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            request_timeout: Duration::from_secs(2),
+            peer_bytes_max: 64 << 20,
+            drain_delay: Duration::from_secs(2),
+            shutdown_timeout: Duration::from_secs(30),
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
