@@ -113,6 +113,17 @@ impl Command {
         }
     }
 
+    /// What it holds in memory while it waits, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let payload = match self {
+            Command::Get { .. } | Command::Delete { .. } => 0,
+            Command::Put { data, .. } => data.len(),
+            Command::MergePatch { patch, .. } => patch.len(),
+        };
+        size_of::<Command>() + self.key().as_bytes().len() + payload
+    }
+
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_read(&self) -> bool {

@@ -66,6 +66,19 @@ pub struct Stats {
     pub expirations: u64,
 }
 
+impl Stats {
+    /// Adds another table's figures.
+    pub fn add(&mut self, other: &Stats) {
+        self.entries += other.entries;
+        self.data_bytes += other.data_bytes;
+        self.committed_bytes += other.committed_bytes;
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.evictions += other.evictions;
+        self.expirations += other.expirations;
+    }
+}
+
 /// Where a [`Table::scan`] stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(pub u64);

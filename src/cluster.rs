@@ -1,0 +1,3 @@
+//! The cluster: membership, ownership, and what travels between nodes.
+
+pub mod peer;

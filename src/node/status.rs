@@ -1,0 +1,237 @@
+//! What a node says of itself: readiness for probes, and the status that operators read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::Stopwatch;
+use crate::router::{MemberState, Router};
+use crate::table;
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum State {
+    /// It has not joined yet: doors answer 503.
+    Joining = 0,
+    /// It serves.
+    Ready = 1,
+    /// It was told to stop: it says that it is not ready, and still serves.
+    Draining = 2,
+    /// It no longer takes requests.
+    Stopped = 3,
+}
+
+/// The present [`State`], shared by all rooms; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    /// The present state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.0.load(Ordering::Acquire) {
+            0 => State::Joining,
+            1 => State::Ready,
+            2 => State::Draining,
+            _ => State::Stopped,
+        }
+    }
+
+    /// Moves on to `state`; never back.
+    pub fn advance(&self, state: State) {
+        self.0.fetch_max(state as u8, Ordering::AcqRel);
+    }
+
+    /// Whether requests for keys are answered.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        matches!(self.state(), State::Ready | State::Draining)
+    }
+}
+
+/// What `GET /status` answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// This node's name.
+    pub node: String,
+    /// The program's version.
+    pub version: &'static str,
+    /// Where it is in its life.
+    pub state: State,
+    /// Milliseconds since its start.
+    pub uptime_ms: u64,
+    /// All nodes that it knows, itself among them, by name.
+    pub members: Vec<MemberStatus>,
+    /// Partitions as it sees them.
+    pub partitions: PartitionStatus,
+    /// Entries that it holds.
+    pub keys: u64,
+    /// Its memory.
+    pub memory: MemoryStatus,
+    /// Reads that it answered from its own table.
+    pub reads: ReadStatus,
+    /// Entries removed to make room.
+    pub evictions: u64,
+    /// Entries removed because their time had come.
+    pub expirations: u64,
+}
+
+/// A member in [`Status`].
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MemberStatus {
+    /// `name@host`.
+    pub name: String,
+    /// `up`, `leaving` or `down`.
+    #[schema(value_type = String)]
+    pub state: MemberState,
+    /// Changes at each start of the node.
+    pub boot_epoch: u64,
+    /// `host:port` of its cluster listener.
+    pub cluster_address: String,
+    /// Partitions that it owns.
+    pub partitions: usize,
+    /// Entries that it holds, by its last word.
+    pub keys: u64,
+    /// Its resident memory in bytes, by its last word.
+    pub memory_bytes: u64,
+}
+
+/// Partitions in [`Status`].
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PartitionStatus {
+    /// All of them.
+    pub total: usize,
+    /// Owned by this node.
+    pub owned: usize,
+    /// Owned by this node, with entries still on their way.
+    pub arriving: usize,
+    /// Owned by nobody that it knows.
+    pub unowned: usize,
+}
+
+/// Memory in [`Status`], in bytes.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MemoryStatus {
+    /// Resident in the process.
+    pub rss_bytes: u64,
+    /// The limit for it.
+    pub max_bytes: u64,
+    /// Keys and values.
+    pub data_bytes: u64,
+    /// Everything that the tables hold, keys and values included.
+    pub committed_bytes: u64,
+}
+
+/// Reads in [`Status`].
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReadStatus {
+    /// Found.
+    pub hits: u64,
+    /// Not found.
+    pub misses: u64,
+    /// Found among all, 0 to 1; 0 while there was none.
+    pub hit_ratio: f64,
+}
+
+/// What the doors ask a node about itself; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    router: Router,
+    readiness: Readiness,
+    started: Stopwatch,
+    max_memory: u64,
+}
+
+impl Reporter {
+    /// A reporter for the node with this router.
+    #[must_use]
+    pub fn new(router: Router, readiness: Readiness, max_memory: u64) -> Reporter {
+        Reporter {
+            router,
+            readiness,
+            started: Stopwatch::start(),
+            max_memory,
+        }
+    }
+
+    /// The tables' figures, summed over the writers.
+    #[must_use]
+    pub fn table(&self) -> table::Stats {
+        self.router
+            .writers()
+            .iter()
+            .map(|writer| writer.stats())
+            .fold(table::Stats::default(), |mut sum, one| {
+                sum.add(&one);
+                sum
+            })
+    }
+
+    /// Milliseconds since the start.
+    #[must_use]
+    pub fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Everything at once.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let map = self.router.map();
+        let me = self.router.node();
+        let table = self.table();
+        let reads = table.hits + table.misses;
+        let members = map.members().into_iter().map(|member| MemberStatus {
+            name: member.name.to_string(),
+            state: member.state,
+            boot_epoch: member.boot_epoch,
+            cluster_address: member.cluster_address.clone(),
+            partitions: map.owned_by(member.id),
+            keys: member.load.keys,
+            memory_bytes: member.load.memory_bytes,
+        });
+        Status {
+            node: self.router.name().to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            state: self.readiness.state(),
+            uptime_ms: self.uptime_ms(),
+            members: members.collect(),
+            partitions: PartitionStatus {
+                total: usize::from(crate::key::PARTITION_COUNT),
+                owned: map.owned_by(me),
+                arriving: self.router.arriving(),
+                unowned: map.unowned(),
+            },
+            keys: table.entries,
+            memory: MemoryStatus {
+                rss_bytes: rss_bytes(),
+                max_bytes: self.max_memory,
+                data_bytes: table.data_bytes,
+                committed_bytes: table.committed_bytes,
+            },
+            reads: ReadStatus {
+                hits: table.hits,
+                misses: table.misses,
+                hit_ratio: if reads == 0 {
+                    0.0
+                } else {
+                    table.hits as f64 / reads as f64
+                },
+            },
+            evictions: table.evictions,
+            expirations: table.expirations,
+        }
+    }
+}
+
+/// Resident memory of this process in bytes; 0 where the system does not tell.
+#[must_use]
+pub fn rss_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or_default() * 4096
+}

@@ -1,0 +1,399 @@
+//! Writers: whoever reads or changes an entry does it here, and all changes in one order.
+//!
+//! A node runs a few writers. Each is a [`Table`] behind a lock, and an actor; each partition
+//! belongs to one writer, so all mutations of a key are applied one after the other.
+//!
+//! - **Reads** hold the lock for as long as it takes to look up and copy: no mailbox, no wake-up.
+//! - **Writes** wait in a bounded queue; the actor takes them in batches under one lock. While the
+//!   queue is empty and the lock is free, a caller applies its own command inline instead: the
+//!   same lock, the same order, two wake-ups less. Whoever finds somebody waiting waits behind
+//!   them, so nobody is overtaken.
+//!
+//! The lock also guards the **role** of every partition ([`Role`]). Whether this node may answer
+//! for a key is decided in the critical section that reads or changes it, so that a partition that
+//! was granted away takes no further write, however late the request arrives.
+//!
+//! The actor is supervised by the node. The queue and the table outlive it: a restart loses
+//! nothing. A command that panics is caught, answered as [`Error::Internal`], counted and never
+//! tried again, so that a poisonous command cannot use up the actor's restarts.
+
+mod actor;
+mod core;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+pub use self::actor::WriterActor;
+pub use self::core::{Moved, Outcome, Role, Scanned};
+
+use self::actor::Message;
+use self::core::Core;
+use crate::clock::{Clock, UnixMs};
+use crate::command::{self, Command, EntryRef};
+use crate::key::PartitionId;
+use crate::table::{Budget, Cursor, Stats, Table};
+use crate::version::NodeId;
+
+/// What a writer is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node that signs versions.
+    pub node: NodeId,
+    /// Memory, shared by all writers of the node.
+    pub budget: Arc<Budget>,
+    /// Bounds of values.
+    pub limits: command::Limits,
+    /// Most commands waiting at a time.
+    pub queue_max: usize,
+    /// Most bytes of commands waiting at a time.
+    pub queue_bytes_max: usize,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Why a writer could not carry a command out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The command does not fit the value or the limits.
+    #[error(transparent)]
+    Command(#[from] command::Error),
+    /// The queue is full.
+    #[error("too many writes are waiting")]
+    Overloaded,
+    /// Nothing more can be evicted for it.
+    #[error("no room: {bytes} bytes are wanted and the memory limit is {limit}")]
+    Full {
+        /// What the entry needs.
+        bytes: u64,
+        /// What all entries may take.
+        limit: u64,
+    },
+    /// The command panicked; nothing is known to have changed.
+    #[error("the command failed inside the node")]
+    Internal,
+}
+
+/// A handle on a writer; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    core: Mutex<Core>,
+    queue: Mutex<Queue>,
+    /// Commands that were queued and are not yet applied. Written under the queue's lock, read
+    /// without it.
+    waiting: AtomicUsize,
+    actor: ArcSwapOption<ActorRef<Message>>,
+    panics: AtomicU64,
+    inline: AtomicU64,
+    queued: AtomicU64,
+    options: Options,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Job {
+    partition: PartitionId,
+    command: Command,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// What a writer has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Writes applied by their caller.
+    pub inline: u64,
+    /// Writes applied from the queue.
+    pub queued: u64,
+    /// Commands that panicked.
+    pub panics: u64,
+    /// Commands waiting now.
+    pub waiting: usize,
+}
+
+impl Writer {
+    /// A writer without its actor: [`WriterActor`] is spawned by the supervisor.
+    #[must_use]
+    pub fn new(options: Options) -> Writer {
+        let table = Table::new(Arc::clone(&options.budget));
+        Writer(Arc::new(Shared {
+            core: Mutex::new(Core::new(table, options.node, options.limits)),
+            queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            actor: ArcSwapOption::empty(),
+            panics: AtomicU64::new(0),
+            inline: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            options,
+        }))
+    }
+
+    /// Reads a key in place: `read` sees the entry, or that there is none, under the lock, so it
+    /// should copy and go. `None` if this node cannot answer for the key now.
+    pub fn read<R>(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        read: impl FnOnce(Option<EntryRef<'_>>, UnixMs) -> R,
+    ) -> Option<R> {
+        let now = self.0.options.clock.now();
+        self.0
+            .core
+            .lock()
+            .read(partition, key, now, |entry| read(entry, now))
+    }
+
+    /// Carries a command out, inline if nobody waits, else through the queue.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn apply(&self, partition: PartitionId, command: &Command) -> Result<Outcome, Error> {
+        if let Some(outcome) = self.apply_inline(partition, command) {
+            return outcome;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(partition, command.clone(), reply)?;
+        answer.await.unwrap_or(Err(Error::Internal))
+    }
+
+    /// Carries a command out if that is possible without waiting.
+    pub fn apply_inline(
+        &self,
+        partition: PartitionId,
+        command: &Command,
+    ) -> Option<Result<Outcome, Error>> {
+        let shared = &*self.0;
+        if command.is_read() {
+            let now = shared.options.clock.now();
+            return Some(self.guarded(&mut shared.core.lock(), partition, command, now));
+        }
+        if shared.waiting.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let mut core = shared.core.try_lock()?;
+        let now = shared.options.clock.now();
+        let outcome = self.guarded(&mut core, partition, command, now);
+        drop(core);
+        shared.inline.fetch_add(1, Ordering::Relaxed);
+        Some(outcome)
+    }
+
+    fn enqueue(
+        &self,
+        partition: PartitionId,
+        command: Command,
+        reply: oneshot::Sender<Result<Outcome, Error>>,
+    ) -> Result<(), Error> {
+        let shared = &*self.0;
+        let bytes = command.bytes();
+        let mut queue = shared.queue.lock();
+        let full = queue.jobs.len() >= shared.options.queue_max
+            || queue.bytes.saturating_add(bytes) > shared.options.queue_bytes_max;
+        // A single command larger than the whole bound must still be possible.
+        if full && !queue.jobs.is_empty() {
+            return Err(Error::Overloaded);
+        }
+        queue.bytes += bytes;
+        queue.jobs.push_back(Job {
+            partition,
+            command,
+            bytes,
+            reply,
+        });
+        let first = shared.waiting.fetch_add(1, Ordering::Release) == 0;
+        drop(queue);
+        if first {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Tells the actor that the queue is not empty. Without an actor (it is being restarted) the
+    /// new one looks by itself.
+    fn wake(&self) {
+        if let Some(actor) = self.0.actor.load().as_deref() {
+            // An actor that is just dying does not take the message; its successor looks anyway.
+            let _ = actor.cast(Message::Work);
+        }
+    }
+
+    /// Applies everything that waits, a batch at a time, and lets readers in between.
+    fn work_off(&self) {
+        const BATCH: usize = 128;
+        let shared = &*self.0;
+        loop {
+            let batch: Vec<Job> = {
+                let mut queue = shared.queue.lock();
+                let count = queue.jobs.len().min(BATCH);
+                let batch: Vec<Job> = queue.jobs.drain(..count).collect();
+                queue.bytes -= batch.iter().map(|job| job.bytes).sum::<usize>();
+                batch
+            };
+            if batch.is_empty() {
+                return;
+            }
+            let count = batch.len();
+            let now = shared.options.clock.now();
+            let mut core = shared.core.lock();
+            let answers: Vec<_> = batch
+                .into_iter()
+                .map(|job| {
+                    let outcome = self.guarded(&mut core, job.partition, &job.command, now);
+                    (job.reply, outcome)
+                })
+                .collect();
+            drop(core);
+            shared.waiting.fetch_sub(count, Ordering::AcqRel);
+            shared.queued.fetch_add(count as u64, Ordering::Relaxed);
+            for (reply, outcome) in answers {
+                // The caller may have given up at its deadline.
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    fn guarded(
+        &self,
+        core: &mut Core,
+        partition: PartitionId,
+        command: &Command,
+        now: UnixMs,
+    ) -> Result<Outcome, Error> {
+        let attempt = std::panic::AssertUnwindSafe(|| core.apply(partition, command, now));
+        std::panic::catch_unwind(attempt).unwrap_or_else(|_| {
+            self.0.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(key = %command.key(), "a command panicked; it was not applied");
+            Err(Error::Internal)
+        })
+    }
+
+    /// Expires, compacts and evicts for a bounded while; whether more is due.
+    pub fn maintain(&self) -> bool {
+        const WORK_MAX: usize = 2_000;
+        let now = self.0.options.clock.now();
+        self.0.core.lock().table.maintain(now, WORK_MAX)
+    }
+
+    /// Sets the role of partitions; see [`Role`].
+    pub fn set_role(&self, partitions: impl IntoIterator<Item = PartitionId>, role: Role) {
+        let mut core = self.0.core.lock();
+        for partition in partitions {
+            core.set_role(partition, role);
+        }
+    }
+
+    /// The role of a partition.
+    #[must_use]
+    pub fn role(&self, partition: PartitionId) -> Role {
+        self.0.core.lock().role(partition)
+    }
+
+    /// How many partitions of this writer are arriving.
+    #[must_use]
+    pub fn arriving(&self) -> usize {
+        self.0.core.lock().arriving()
+    }
+
+    /// Copies entries of the `wanted` partitions, about `bytes_max` bytes of them (at least one
+    /// entry if there is one), whatever this node's role is.
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        wanted: impl Fn(PartitionId) -> bool,
+        bytes_max: usize,
+    ) -> Scanned {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().scan(cursor, now, wanted, bytes_max)
+    }
+
+    /// The entry of a key for another node that takes its partition over, whatever the role here.
+    #[must_use]
+    pub fn held_entry(&self, key: &[u8]) -> Option<command::Entry> {
+        let now = self.0.options.clock.now();
+        self.0
+            .core
+            .lock()
+            .table
+            .peek(key, now)
+            .map(|entry| entry.to_entry())
+    }
+
+    /// Takes entries over from another holder: each is put unless a newer one is here, or it was
+    /// deleted here meanwhile. Returns how many were put.
+    pub fn absorb(&self, entries: &[Moved]) -> usize {
+        let now = self.0.options.clock.now();
+        let mut core = self.0.core.lock();
+        entries
+            .iter()
+            .filter(|moved| core.absorb(moved, now))
+            .count()
+    }
+
+    /// Notes that the previous holder has no value for `key`, so that it is not asked again.
+    pub fn absorb_absence(&self, partition: PartitionId, key: Bytes) {
+        self.0.core.lock().absorb_absence(partition, key);
+    }
+
+    /// Drops all entries of the `wanted` partitions, in bounded steps.
+    pub fn drop_partitions(&self, wanted: impl Fn(PartitionId) -> bool) {
+        self.0.core.lock().drop_partitions(&wanted);
+    }
+
+    /// Entries held for a partition.
+    #[must_use]
+    pub fn partition_entries(&self, partition: PartitionId) -> u64 {
+        self.0.core.lock().table.partition_entries(partition)
+    }
+
+    /// The table's counters and sizes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.core.lock().table.stats()
+    }
+
+    /// The writer's counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let shared = &*self.0;
+        Counters {
+            inline: shared.inline.load(Ordering::Relaxed),
+            queued: shared.queued.load(Ordering::Relaxed),
+            panics: shared.panics.load(Ordering::Relaxed),
+            waiting: shared.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Makes the actor panic, to show that its supervisor restarts it. For tests.
+    #[doc(hidden)]
+    pub fn crash_actor(&self) {
+        if let Some(actor) = self.0.actor.load().as_deref() {
+            let _ = actor.cast(Message::Crash);
+        }
+    }
+
+    /// Makes every command wait in the queue, as if the lock were taken. For tests.
+    #[doc(hidden)]
+    pub async fn apply_queued(
+        &self,
+        partition: PartitionId,
+        command: Command,
+    ) -> Result<Outcome, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(partition, command, reply)?;
+        answer.await.unwrap_or(Err(Error::Internal))
+    }
+}
