@@ -8,7 +8,10 @@
 //! An [`Effect`] is what is replicated and what the table does. A command without an effect
 //! changes nothing, not even a version.
 
+use std::fmt;
+
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
 use crate::key::Key;
@@ -17,11 +20,20 @@ use crate::version::Version;
 pub mod json;
 
 /// What a value is. The numbers are the ones on the wire and in memory: never reuse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Kind {
     /// A JSON document, kept as compact text.
     Json = 0,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Json => "JSON document",
+        })
+    }
 }
 
 impl Kind {
@@ -144,6 +156,19 @@ pub struct Entry {
     pub expires_at: Option<UnixMs>,
 }
 
+impl Entry {
+    /// The entry, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef {
+            kind: self.kind,
+            data: &self.data,
+            version: self.version,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
 /// A value as it lies in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryRef<'a> {
@@ -192,15 +217,15 @@ pub enum Reply {
 }
 
 /// Why a command could not be carried out; nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The value has another type.
-    #[error("the value is {found}, not {wanted}")]
+    #[error("the value is a {found}, not a {wanted}")]
     WrongType {
         /// What it is.
-        found: &'static str,
+        found: Kind,
         /// What the command works on.
-        wanted: &'static str,
+        wanted: Kind,
     },
     /// The resulting value would be too large.
     #[error("the value would be {bytes} bytes long; the limit is {max}")]

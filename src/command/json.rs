@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// Why some text is not the JSON that it should be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum Error {
     /// Placeholder until the validator lands.
     #[error("invalid JSON: {0}")]

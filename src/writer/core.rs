@@ -159,7 +159,7 @@ impl Core {
         match effect {
             Effect::None => {}
             Effect::Put(entry) => {
-                self.table.put(partition, &key, as_ref(&entry), now);
+                self.table.put(partition, &key, entry.as_ref(), now);
                 if !self.settled.is_empty() {
                     self.settled.remove(&key);
                 }
@@ -190,7 +190,7 @@ impl Core {
             return false;
         }
         self.table
-            .put(moved.partition, &moved.key, as_ref(&moved.entry), now);
+            .put(moved.partition, &moved.key, moved.entry.as_ref(), now);
         true
     }
 
@@ -228,14 +228,5 @@ impl Core {
 
     pub(super) fn drop_partitions(&mut self, wanted: &impl Fn(PartitionId) -> bool) {
         let _ = wanted;
-    }
-}
-
-fn as_ref(entry: &Entry) -> EntryRef<'_> {
-    EntryRef {
-        kind: entry.kind,
-        data: &entry.data,
-        version: entry.version,
-        expires_at: entry.expires_at,
     }
 }

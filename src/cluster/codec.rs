@@ -1,0 +1,488 @@
+//! What travels in frames, as bytes.
+//!
+//! ```text
+//! frame    = acked:u64 message*
+//! message  = length:u32 kind:u8 body            (length counts kind and body)
+//! control  = JSON
+//! request  = id:u64 deadline_ms:u32 op:u8 …     get, put, delete, patch, fetch, pull
+//! response = id:u64 status:u8 …                 elsewhere, reply, error, entry, pulled
+//! fragment = message:u64 total:u32 bytes        a message too long for one frame, in pieces
+//! ```
+//!
+//! Numbers are little-endian. Decoding trusts nothing: every length is checked against what is
+//! there, and a message that does not decode is an error, never a panic.
+
+use bytes::{Buf, Bytes};
+
+use crate::clock::UnixMs;
+use crate::command::{Command, Condition, Entry, EntryRef, Kind, Reply};
+use crate::key::{KEY_BYTES_MAX, Key, PARTITION_COUNT, PartitionId};
+use crate::router;
+use crate::version::{Hlc, NodeId, Version};
+use crate::writer::Moved;
+
+/// Bytes of a frame before its messages.
+pub const FRAME_HEAD_BYTES: usize = 8;
+/// Bytes of a message before its body.
+pub const MESSAGE_HEAD_BYTES: usize = 5;
+/// Bytes of a set of partitions.
+const PARTITION_SET_BYTES: usize = PARTITION_COUNT as usize / 8;
+
+/// The message was malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a malformed message from a peer")]
+pub struct Malformed;
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MessageKind {
+    /// For the cluster's machine.
+    Control = 0,
+    /// Somebody asks.
+    Request = 1,
+    /// Somebody answers.
+    Response = 2,
+    /// A piece of a longer message.
+    Fragment = 3,
+}
+
+impl MessageKind {
+    /// Reads the number back.
+    pub fn from_number(number: u8) -> Result<MessageKind, Malformed> {
+        match number {
+            0 => Ok(MessageKind::Control),
+            1 => Ok(MessageKind::Request),
+            2 => Ok(MessageKind::Response),
+            3 => Ok(MessageKind::Fragment),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// What one node asks another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Carry this out, if you own the key.
+    Execute(Command),
+    /// What do you hold for this key, owner or not?
+    Fetch(Key),
+    /// What do you hold of these partitions?
+    Pull(Pull),
+}
+
+/// A stretch of a handoff.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pull {
+    /// These partitions.
+    pub partitions: PartitionSet,
+    /// The holder's writer to go on with.
+    pub writer: u16,
+    /// Where to go on in its table.
+    pub cursor: u64,
+    /// About so many bytes of entries at a time.
+    pub bytes_max: u32,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// The key is not this node's.
+    Elsewhere,
+    /// Carried out.
+    Reply(Reply),
+    /// Not carried out, or not known.
+    Error(router::Error),
+    /// What is held for the key.
+    Entry(Option<Entry>),
+    /// What is held of the partitions.
+    Pulled {
+        /// Some of it.
+        entries: Vec<Moved>,
+        /// Where to go on: writer and cursor. `None`: that was all.
+        next: Option<(u16, u64)>,
+    },
+}
+
+/// A set of partitions as bits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PartitionSet(Box<[u8; PARTITION_SET_BYTES]>);
+
+impl std::fmt::Debug for PartitionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl FromIterator<PartitionId> for PartitionSet {
+    fn from_iter<I: IntoIterator<Item = PartitionId>>(partitions: I) -> PartitionSet {
+        let mut bits = Box::new([0; PARTITION_SET_BYTES]);
+        for partition in partitions {
+            bits[partition.index() / 8] |= 1 << (partition.index() % 8);
+        }
+        PartitionSet(bits)
+    }
+}
+
+impl PartitionSet {
+    /// Whether a partition is in it.
+    #[must_use]
+    pub fn contains(&self, partition: PartitionId) -> bool {
+        self.0[partition.index() / 8] & (1 << (partition.index() % 8)) != 0
+    }
+
+    /// All that are in it.
+    pub fn iter(&self) -> impl Iterator<Item = PartitionId> + '_ {
+        PartitionId::all().filter(|partition| self.contains(*partition))
+    }
+}
+
+/// Appends one message to `out`: its head, and what `body` writes.
+pub fn write_message(out: &mut Vec<u8>, kind: MessageKind, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.push(kind as u8);
+    body(out);
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Takes the next message off a frame; `None` at its end.
+///
+/// # Errors
+/// When the length does not fit.
+pub fn read_message(frame: &mut Bytes) -> Result<Option<(MessageKind, Bytes)>, Malformed> {
+    if frame.is_empty() {
+        return Ok(None);
+    }
+    let length = get_u32(frame)? as usize;
+    if length == 0 || length > frame.len() {
+        return Err(Malformed);
+    }
+    let mut message = frame.split_to(length);
+    let kind = MessageKind::from_number(message.get_u8())?;
+    Ok(Some((kind, message)))
+}
+
+/// Writes the body of a request.
+pub fn write_request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: &Request) {
+    match request {
+        Request::Execute(command) => write_command(out, id, deadline_ms, command),
+        Request::Fetch(key) => {
+            write_request_head(out, id, deadline_ms, 4);
+            put_bytes(out, key.as_bytes());
+        }
+        Request::Pull(pull) => {
+            write_request_head(out, id, deadline_ms, 5);
+            out.extend_from_slice(&pull.partitions.0[..]);
+            out.extend_from_slice(&pull.writer.to_le_bytes());
+            out.extend_from_slice(&pull.cursor.to_le_bytes());
+            out.extend_from_slice(&pull.bytes_max.to_le_bytes());
+        }
+    }
+}
+
+fn write_request_head(out: &mut Vec<u8>, id: u64, deadline_ms: u32, op: u8) {
+    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&deadline_ms.to_le_bytes());
+    out.push(op);
+}
+
+/// Writes the body of a request to execute a command.
+pub fn write_command(out: &mut Vec<u8>, id: u64, deadline_ms: u32, command: &Command) {
+    let op = match command {
+        Command::Get { .. } => 0,
+        Command::Put { .. } => 1,
+        Command::Delete { .. } => 2,
+        Command::MergePatch { .. } => 3,
+    };
+    write_request_head(out, id, deadline_ms, op);
+    put_bytes(out, command.key().as_bytes());
+    match command {
+        Command::Get { .. } => {}
+        Command::Put { kind, data, ttl_ms, condition, .. } => {
+            out.push(*kind as u8);
+            put_option(out, *ttl_ms);
+            put_condition(out, condition);
+            put_bytes(out, data);
+        }
+        Command::Delete { condition, .. } => put_condition(out, condition),
+        Command::MergePatch { patch, condition, .. } => {
+            put_condition(out, condition);
+            put_bytes(out, patch);
+        }
+    }
+}
+
+/// Reads the body of a request: its id, its deadline in milliseconds from now, itself.
+///
+/// # Errors
+/// When it is malformed.
+pub fn read_request(mut body: Bytes) -> Result<(u64, u32, Request), Malformed> {
+    let b = &mut body;
+    let (id, deadline_ms, op) = (get_u64(b)?, get_u32(b)?, get_u8(b)?);
+    if op == 5 {
+        return Ok((id, deadline_ms, Request::Pull(read_pull(b)?)));
+    }
+    let key = Key::new(get_bytes(b)?, KEY_BYTES_MAX).map_err(|_| Malformed)?;
+    let request = match op {
+        0 => Request::Execute(Command::Get { key }),
+        1 => {
+            let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
+            let (ttl_ms, condition) = (get_option(b)?, get_condition(b)?);
+            Request::Execute(Command::Put { key, kind, data: get_bytes(b)?, ttl_ms, condition })
+        }
+        2 => Request::Execute(Command::Delete { key, condition: get_condition(b)? }),
+        3 => {
+            let condition = get_condition(b)?;
+            Request::Execute(Command::MergePatch { key, patch: get_bytes(b)?, condition })
+        }
+        4 => Request::Fetch(key),
+        _ => return Err(Malformed),
+    };
+    Ok((id, deadline_ms, request))
+}
+
+fn read_pull(b: &mut Bytes) -> Result<Pull, Malformed> {
+    if b.len() < PARTITION_SET_BYTES {
+        return Err(Malformed);
+    }
+    let bits = b.split_to(PARTITION_SET_BYTES);
+    let bits: [u8; PARTITION_SET_BYTES] = bits.as_ref().try_into().map_err(|_| Malformed)?;
+    Ok(Pull {
+        partitions: PartitionSet(Box::new(bits)),
+        writer: get_u16(b)?,
+        cursor: get_u64(b)?,
+        bytes_max: get_u32(b)?,
+    })
+}
+
+/// Writes the body of a response that found an entry, from where it lies in the table.
+pub fn write_found(out: &mut Vec<u8>, id: u64, entry: Option<EntryRef<'_>>) {
+    out.extend_from_slice(&id.to_le_bytes());
+    out.push(1);
+    match entry {
+        None => out.push(0),
+        Some(entry) => {
+            out.push(1);
+            put_entry(out, entry);
+        }
+    }
+}
+
+/// Writes the body of a response.
+pub fn write_response(out: &mut Vec<u8>, id: u64, response: &Response) {
+    if let Response::Reply(Reply::Value(entry)) = response {
+        return write_found(out, id, entry.as_ref().map(Entry::as_ref));
+    }
+    out.extend_from_slice(&id.to_le_bytes());
+    match response {
+        Response::Elsewhere => out.push(0),
+        Response::Reply(reply) => {
+            out.push(1);
+            put_reply(out, reply);
+        }
+        Response::Error(error) => {
+            out.push(2);
+            // It has no maps with keys other than strings: it always serializes.
+            out.extend_from_slice(&serde_json::to_vec(error).unwrap_or_default());
+        }
+        Response::Entry(entry) => {
+            out.push(3);
+            out.push(u8::from(entry.is_some()));
+            if let Some(entry) = entry {
+                put_entry(out, entry.as_ref());
+            }
+        }
+        Response::Pulled { entries, next } => {
+            out.push(4);
+            put_option(out, next.map(|(writer, _)| u64::from(writer)));
+            out.extend_from_slice(&next.map_or(0, |(_, cursor)| cursor).to_le_bytes());
+            for moved in entries {
+                out.extend_from_slice(&moved.partition.0.to_le_bytes());
+                put_bytes(out, &moved.key);
+                put_entry(out, moved.entry.as_ref());
+            }
+        }
+    }
+}
+
+/// Reads the body of a response: its id and itself.
+///
+/// # Errors
+/// When it is malformed.
+pub fn read_response(mut body: Bytes) -> Result<(u64, Response), Malformed> {
+    let b = &mut body;
+    let (id, status) = (get_u64(b)?, get_u8(b)?);
+    let response = match status {
+        0 => Response::Elsewhere,
+        1 => Response::Reply(get_reply(b)?),
+        2 => Response::Error(serde_json::from_slice(b).map_err(|_| Malformed)?),
+        3 => Response::Entry(if get_u8(b)? == 1 { Some(get_entry(b)?) } else { None }),
+        4 => read_pulled(b)?,
+        _ => return Err(Malformed),
+    };
+    Ok((id, response))
+}
+
+fn read_pulled(b: &mut Bytes) -> Result<Response, Malformed> {
+    let (writer, cursor) = (get_option(b)?, get_u64(b)?);
+    let writer = writer.map(|writer| u16::try_from(writer).map_err(|_| Malformed)).transpose()?;
+    let mut entries = Vec::new();
+    while !b.is_empty() {
+        let partition = PartitionId(get_u16(b)?);
+        if partition.0 >= PARTITION_COUNT {
+            return Err(Malformed);
+        }
+        entries.push(Moved { partition, key: get_bytes(b)?, entry: get_entry(b)? });
+    }
+    Ok(Response::Pulled { entries, next: writer.map(|writer| (writer, cursor)) })
+}
+
+fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
+    match reply {
+        Reply::Value(None) => out.push(0),
+        Reply::Value(Some(entry)) => {
+            out.push(1);
+            put_entry(out, entry.as_ref());
+        }
+        Reply::Stored { entry, created } => {
+            out.push(2);
+            out.push(u8::from(*created));
+            put_entry(out, entry.as_ref());
+        }
+        Reply::Deleted(existed) => {
+            out.push(3);
+            out.push(u8::from(*existed));
+        }
+        Reply::ConditionFailed { current } => {
+            out.push(4);
+            out.push(u8::from(current.is_some()));
+            put_version(out, current.unwrap_or_default());
+        }
+    }
+}
+
+fn get_reply(b: &mut Bytes) -> Result<Reply, Malformed> {
+    match get_u8(b)? {
+        0 => Ok(Reply::Value(None)),
+        1 => Ok(Reply::Value(Some(get_entry(b)?))),
+        2 => {
+            let created = get_u8(b)? == 1;
+            Ok(Reply::Stored { entry: get_entry(b)?, created })
+        }
+        3 => Ok(Reply::Deleted(get_u8(b)? == 1)),
+        4 => {
+            let known = get_u8(b)? == 1;
+            let version = get_version(b)?;
+            Ok(Reply::ConditionFailed { current: known.then_some(version) })
+        }
+        _ => Err(Malformed),
+    }
+}
+
+fn put_entry(out: &mut Vec<u8>, entry: EntryRef<'_>) {
+    out.push(entry.kind as u8);
+    put_version(out, entry.version);
+    put_option(out, entry.expires_at.map(|at| at.0));
+    put_bytes(out, entry.data);
+}
+
+fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
+    let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
+    let version = get_version(b)?;
+    let expires_at = get_option(b)?.map(UnixMs);
+    Ok(Entry { kind, data: get_bytes(b)?, version, expires_at })
+}
+
+fn put_version(out: &mut Vec<u8>, version: Version) {
+    out.extend_from_slice(&version.hlc.0.to_le_bytes());
+    out.extend_from_slice(&version.node.0.to_le_bytes());
+}
+
+fn get_version(b: &mut Bytes) -> Result<Version, Malformed> {
+    Ok(Version { hlc: Hlc(get_u64(b)?), node: NodeId(get_u32(b)?) })
+}
+
+fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
+    let (number, versions): (u8, &[Version]) = match condition {
+        Condition::None => (0, &[]),
+        Condition::Absent => (1, &[]),
+        Condition::Present => (2, &[]),
+        Condition::VersionIn(versions) => (3, versions),
+        Condition::VersionNotIn(versions) => (4, versions),
+    };
+    out.push(number);
+    if number >= 3 {
+        out.extend_from_slice(&u16::try_from(versions.len()).unwrap_or(u16::MAX).to_le_bytes());
+        versions.iter().take(usize::from(u16::MAX)).for_each(|v| put_version(out, *v));
+    }
+}
+
+fn get_condition(b: &mut Bytes) -> Result<Condition, Malformed> {
+    let number = get_u8(b)?;
+    let mut versions = || {
+        let count = get_u16(b)?;
+        (0..count).map(|_| get_version(b)).collect::<Result<Vec<_>, _>>()
+    };
+    match number {
+        0 => Ok(Condition::None),
+        1 => Ok(Condition::Absent),
+        2 => Ok(Condition::Present),
+        3 => Ok(Condition::VersionIn(versions()?)),
+        4 => Ok(Condition::VersionNotIn(versions()?)),
+        _ => Err(Malformed),
+    }
+}
+
+fn put_option(out: &mut Vec<u8>, number: Option<u64>) {
+    out.push(u8::from(number.is_some()));
+    if let Some(number) = number {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+fn get_option(b: &mut Bytes) -> Result<Option<u64>, Malformed> {
+    match get_u8(b)? {
+        0 => Ok(None),
+        1 => Ok(Some(get_u64(b)?)),
+        _ => Err(Malformed),
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn get_bytes(b: &mut Bytes) -> Result<Bytes, Malformed> {
+    let length = get_u32(b)? as usize;
+    if length > b.len() {
+        return Err(Malformed);
+    }
+    Ok(b.split_to(length))
+}
+
+fn get_u8(b: &mut Bytes) -> Result<u8, Malformed> {
+    b.try_get_u8().map_err(|_| Malformed)
+}
+
+fn get_u16(b: &mut Bytes) -> Result<u16, Malformed> {
+    b.try_get_u16_le().map_err(|_| Malformed)
+}
+
+/// Reads a number.
+///
+/// # Errors
+/// When there is none.
+pub fn get_u32(b: &mut Bytes) -> Result<u32, Malformed> {
+    b.try_get_u32_le().map_err(|_| Malformed)
+}
+
+/// Reads a number.
+///
+/// # Errors
+/// When there is none.
+pub fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
+    b.try_get_u64_le().map_err(|_| Malformed)
+}

@@ -1,0 +1,483 @@
+//! Who owns which partition: a pure state machine.
+//!
+//! Two layers. The **target** is what each node computes from the eligible members by rendezvous
+//! hashing (Thaler and Ravishankar, *Using Name-Based Mappings to Increase Hit Rates*, 1998): no
+//! coordinator. The **held** map is what is so: per partition an owner and an *epoch*, gossiped as
+//! changes. Nobody owns a partition by computing that it should:
+//!
+//! - *Planned change.* The target **claims** from the present owner. The owner stops accepting,
+//!   **grants** epoch + 1, and from then on only holds. The new owner accepts at once, fetches
+//!   single keys that it is asked for and pulls the rest; then it **releases** the old copy.
+//! - *Failure.* The target among the living promotes itself with epoch + 1.
+//! - *Conflict* (two founders, or two sides of a healed cut). The higher (epoch, owner) wins; the
+//!   winner pulls what the loser has, and versions decide between the entries.
+//!
+//! Invariant: a node's own view of a partition only ever moves up in (epoch, owner), so all views
+//! converge to the same one once messages flow.
+//!
+//! The machine knows no time but the ticks that it is given, no sockets and no actors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::{PARTITION_COUNT, PartitionId};
+use crate::version::NodeId;
+use crate::writer::Role;
+
+/// A claim that is not answered is made again after so many ticks.
+const CLAIM_TICKS: u64 = 10;
+
+/// A partition, its owner and epoch, as sent between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding(
+    /// Partition.
+    pub u16,
+    /// Owner.
+    pub u32,
+    /// Epoch.
+    pub u32,
+);
+
+/// What nodes tell each other about ownership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// These are held so, as far as the sender knows.
+    Held(Vec<Holding>),
+    /// The sender should own these and asks their owner for them.
+    Claim(Vec<u16>),
+    /// The sender gave these up for the receiver.
+    Grant(Vec<Holding>),
+    /// The sender, their owner, has all that the receiver still held of these.
+    Release(Vec<Holding>),
+}
+
+/// What the shell has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this to that node.
+    Send(NodeId, Message),
+    /// Send this to all nodes.
+    Broadcast(Message),
+    /// Set the role of this node for a partition, before anything else is done.
+    Role(PartitionId, Role),
+    /// Pull all entries of these partitions from that node; report [`Ownership::pulled`] or
+    /// [`Ownership::pull_failed`].
+    Pull(NodeId, Vec<PartitionId>),
+    /// Forget the entries of these partitions: their owner has them.
+    Drop(Vec<PartitionId>),
+    /// The map is another one.
+    Changed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    epoch: u32,
+    owner: Option<NodeId>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ownership {
+    me: NodeId,
+    /// Whether this node takes part: before it has joined it owns nothing and claims nothing.
+    serving: bool,
+    /// Whether partitions that nobody is known to own may be taken: a founder may at once, a node
+    /// that joined must first be told what the others hold.
+    may_found: bool,
+    held: Vec<Held>,
+    /// Members that may own: up and not leaving.
+    eligible: BTreeSet<NodeId>,
+    /// Members that answer: up or leaving.
+    alive: BTreeSet<NodeId>,
+    target: Vec<Option<NodeId>>,
+    /// Partitions of this node with entries still elsewhere, and where; the first is being pulled.
+    arriving: BTreeMap<PartitionId, Vec<NodeId>>,
+    /// When a partition was last claimed.
+    claimed: BTreeMap<PartitionId, u64>,
+    ticks: u64,
+    actions: Vec<Action>,
+}
+
+impl Ownership {
+    /// The machine of node `me`, which owns nothing and knows nobody.
+    #[must_use]
+    pub fn new(me: NodeId) -> Ownership {
+        let count = usize::from(PARTITION_COUNT);
+        Ownership {
+            me,
+            serving: false,
+            may_found: false,
+            held: vec![Held::default(); count],
+            eligible: BTreeSet::new(),
+            alive: BTreeSet::from([me]),
+            target: vec![None; count],
+            arriving: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            ticks: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// What is to be done, in this order.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The owners, one per partition.
+    pub fn owners(&self) -> impl Iterator<Item = Option<NodeId>> + '_ {
+        self.held.iter().map(|held| held.owner)
+    }
+
+    /// The owner and epoch of a partition.
+    #[must_use]
+    pub fn holding(&self, partition: PartitionId) -> Option<(NodeId, u32)> {
+        let held = self.held[partition.index()];
+        held.owner.map(|owner| (owner, held.epoch))
+    }
+
+    /// How many partitions this node owns.
+    #[must_use]
+    pub fn owned(&self) -> usize {
+        self.held.iter().filter(|held| held.owner == Some(self.me)).count()
+    }
+
+    /// How many partitions have entries still on their way.
+    #[must_use]
+    pub fn arriving(&self) -> usize {
+        self.arriving.len()
+    }
+
+    /// This node takes part from now on: it joined others, or founds the cluster.
+    pub fn serve(&mut self, joined: bool) {
+        self.serving = true;
+        self.may_found |= !joined;
+        self.level();
+    }
+
+    /// The members have changed.
+    pub fn members(&mut self, eligible: BTreeSet<NodeId>, alive: BTreeSet<NodeId>) {
+        if eligible != self.eligible {
+            self.target = targets(&eligible);
+            self.eligible = eligible;
+            self.claimed.clear();
+        }
+        let died: Vec<NodeId> = self.alive.difference(&alive).copied().collect();
+        self.alive = alive;
+        for node in died {
+            self.forget_source(node);
+        }
+        self.level();
+    }
+
+    /// A node was restarted: what it held is gone, although it is alive again.
+    pub fn restarted(&mut self, node: NodeId) {
+        self.alive.remove(&node);
+        self.forget_source(node);
+        self.level();
+        self.alive.insert(node);
+    }
+
+    /// A session with `peer` is up: tell it all.
+    pub fn connected(&mut self, peer: NodeId) {
+        let all = self.report(PartitionId::all());
+        if !all.is_empty() {
+            self.actions.push(Action::Send(peer, Message::Held(all)));
+        }
+    }
+
+    /// Time passes; called about ten times a second.
+    pub fn tick(&mut self) {
+        self.ticks += 1;
+        self.level();
+        self.pull_again();
+    }
+
+    /// A message came in.
+    pub fn receive(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::Held(holdings) => self.on_held(from, &holdings),
+            Message::Claim(partitions) => self.on_claim(from, &partitions),
+            Message::Grant(holdings) => self.on_grant(from, &holdings),
+            Message::Release(holdings) => self.on_release(from, &holdings),
+        }
+    }
+
+    /// All entries of these partitions have come from `from`.
+    pub fn pulled(&mut self, from: NodeId, partitions: &[PartitionId]) {
+        let mut released = Vec::new();
+        for &partition in partitions {
+            let Some(sources) = self.arriving.get_mut(&partition) else { continue };
+            sources.retain(|source| *source != from);
+            released.push(partition);
+            let next = sources.first().copied();
+            self.arrived_or_next(partition, next);
+        }
+        let released = self.report(released);
+        self.actions.push(Action::Send(from, Message::Release(released)));
+    }
+
+    /// The pull ended early. If `from` lives it is tried again with the next ticks.
+    pub fn pull_failed(&mut self, from: NodeId, _partitions: &[PartitionId]) {
+        if !self.alive.contains(&from) {
+            self.forget_source(from);
+        }
+    }
+
+    /// Whether a pull from `from` of these partitions still makes sense.
+    #[must_use]
+    pub fn wants(&self, from: NodeId, partition: PartitionId) -> bool {
+        self.arriving.get(&partition).is_some_and(|sources| sources.first() == Some(&from))
+    }
+
+    fn arrived_or_next(&mut self, partition: PartitionId, next: Option<NodeId>) {
+        let role = match next {
+            Some(source) => Role::Arriving(source),
+            None => {
+                self.arriving.remove(&partition);
+                Role::Owned
+            }
+        };
+        if self.held[partition.index()].owner == Some(self.me) {
+            self.actions.push(Action::Role(partition, role));
+        }
+    }
+
+    fn forget_source(&mut self, node: NodeId) {
+        let waiting: Vec<PartitionId> = self
+            .arriving
+            .iter()
+            .filter(|(_, sources)| sources.contains(&node))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in waiting {
+            if let Some(sources) = self.arriving.get_mut(&partition) {
+                sources.retain(|source| *source != node);
+                let next = sources.first().copied();
+                self.arrived_or_next(partition, next);
+            }
+        }
+    }
+
+    /// Asks for every partition that is not where it should be, and takes those of the dead.
+    fn level(&mut self) {
+        if !self.serving {
+            return;
+        }
+        let mut taken = Vec::new();
+        let mut claims: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
+        for partition in PartitionId::all() {
+            let held = self.held[partition.index()];
+            if self.target[partition.index()] != Some(self.me) || held.owner == Some(self.me) {
+                continue;
+            }
+            match held.owner {
+                Some(owner) if self.alive.contains(&owner) => {
+                    let due = self.claimed.get(&partition).is_none_or(|at| self.ticks - at >= CLAIM_TICKS);
+                    if due {
+                        self.claimed.insert(partition, self.ticks);
+                        claims.entry(owner).or_default().push(partition.0);
+                    }
+                }
+                None if !self.may_found => {}
+                _ => {
+                    self.own(partition, held.epoch + 1);
+                    self.actions.push(Action::Role(partition, Role::Owned));
+                    taken.push(partition);
+                }
+            }
+        }
+        for (owner, partitions) in claims {
+            self.actions.push(Action::Send(owner, Message::Claim(partitions)));
+        }
+        if !taken.is_empty() {
+            let held = self.report(taken);
+            self.actions.push(Action::Broadcast(Message::Held(held)));
+            self.actions.push(Action::Changed);
+        }
+    }
+
+    fn own(&mut self, partition: PartitionId, epoch: u32) {
+        self.held[partition.index()] = Held { epoch, owner: Some(self.me) };
+        self.claimed.remove(&partition);
+    }
+
+    fn report(&self, partitions: impl IntoIterator<Item = PartitionId>) -> Vec<Holding> {
+        partitions
+            .into_iter()
+            .filter_map(|p| self.holding(p).map(|(owner, epoch)| Holding(p.0, owner.0, epoch)))
+            .collect()
+    }
+
+    fn on_held(&mut self, from: NodeId, holdings: &[Holding]) {
+        self.may_found = true;
+        let mut changed = false;
+        let mut outranked = Vec::new();
+        let mut conflicts = Vec::new();
+        for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
+            let partition = PartitionId(number);
+            let ours = self.held[partition.index()];
+            let theirs = Held { epoch, owner: Some(NodeId(owner)) };
+            if theirs > ours {
+                changed |= self.adopt(partition, theirs);
+            } else if theirs < ours {
+                outranked.push(partition);
+                // Only the owner itself knows that it still accepts writes.
+                if ours.owner == Some(self.me) && theirs.owner == Some(from) {
+                    conflicts.push(partition);
+                }
+            }
+        }
+        if !outranked.is_empty() {
+            // First the news, then the pull: on one ordered session, so that it stops accepting
+            // before it is asked for what it has.
+            let held = self.report(outranked);
+            self.actions.push(Action::Send(from, Message::Held(held)));
+        }
+        self.start_arrival(from, conflicts);
+        if changed {
+            self.actions.push(Action::Changed);
+        }
+    }
+
+    /// Takes over another's word; whether the map changed.
+    fn adopt(&mut self, partition: PartitionId, theirs: Held) -> bool {
+        let ours = std::mem::replace(&mut self.held[partition.index()], theirs);
+        self.claimed.remove(&partition);
+        if ours.owner == Some(self.me) && theirs.owner != Some(self.me) {
+            self.arriving.remove(&partition);
+            self.actions.push(Action::Role(partition, Role::Elsewhere));
+        } else if theirs.owner == Some(self.me) && ours.owner != Some(self.me) {
+            // An earlier life of this node, which others remember: the data is gone with it, but
+            // the partition is this node's to serve.
+            self.actions.push(Action::Role(partition, Role::Owned));
+        }
+        ours.owner != theirs.owner
+    }
+
+    fn on_claim(&mut self, from: NodeId, partitions: &[u16]) {
+        let mine = |this: &Ownership, p: PartitionId| {
+            this.held[p.index()].owner == Some(this.me)
+                && !this.arriving.contains_key(&p)
+                && this.eligible.contains(&from)
+        };
+        let granted: Vec<PartitionId> = partitions
+            .iter()
+            .filter(|number| **number < PARTITION_COUNT)
+            .map(|number| PartitionId(*number))
+            .filter(|partition| mine(self, *partition))
+            .collect();
+        for &partition in &granted {
+            let epoch = self.held[partition.index()].epoch + 1;
+            self.held[partition.index()] = Held { epoch, owner: Some(from) };
+            self.actions.push(Action::Role(partition, Role::Elsewhere));
+        }
+        if !granted.is_empty() {
+            let held = self.report(granted);
+            self.actions.push(Action::Send(from, Message::Grant(held.clone())));
+            self.actions.push(Action::Broadcast(Message::Held(held)));
+            self.actions.push(Action::Changed);
+        }
+        // What is not granted is owned by somebody else or still arriving: tell what is known.
+        let refused: Vec<PartitionId> = partitions
+            .iter()
+            .filter(|number| **number < PARTITION_COUNT)
+            .map(|number| PartitionId(*number))
+            .filter(|p| !matches!(self.held[p.index()].owner, Some(o) if o == self.me || o == from))
+            .collect();
+        let refused = self.report(refused);
+        if !refused.is_empty() {
+            self.actions.push(Action::Send(from, Message::Held(refused)));
+        }
+    }
+
+    fn on_grant(&mut self, from: NodeId, holdings: &[Holding]) {
+        let mut arriving = Vec::new();
+        for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
+            let partition = PartitionId(number);
+            let granted = Held { epoch, owner: Some(NodeId(owner)) };
+            if NodeId(owner) == self.me && granted > self.held[partition.index()] {
+                self.own(partition, epoch);
+                arriving.push(partition);
+            }
+        }
+        if !arriving.is_empty() {
+            self.start_arrival(from, arriving);
+            self.actions.push(Action::Changed);
+        }
+    }
+
+    fn start_arrival(&mut self, from: NodeId, partitions: Vec<PartitionId>) {
+        let mut pull = Vec::new();
+        for partition in partitions {
+            let sources = self.arriving.entry(partition).or_default();
+            if sources.contains(&from) {
+                continue;
+            }
+            sources.push(from);
+            if sources.len() == 1 {
+                self.actions.push(Action::Role(partition, Role::Arriving(from)));
+                pull.push(partition);
+            }
+        }
+        if !pull.is_empty() {
+            self.actions.push(Action::Pull(from, pull));
+        }
+    }
+
+    /// Pulls that failed or wait for their turn; the shell ignores those that are under way.
+    fn pull_again(&mut self) {
+        if self.ticks % CLAIM_TICKS != 0 {
+            return;
+        }
+        let mut pulls: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
+        for (partition, sources) in &self.arriving {
+            if let Some(source) = sources.first() {
+                pulls.entry(*source).or_default().push(*partition);
+            }
+        }
+        for (source, partitions) in pulls {
+            self.actions.push(Action::Pull(source, partitions));
+        }
+    }
+
+    fn on_release(&mut self, from: NodeId, holdings: &[Holding]) {
+        let mut drop = Vec::new();
+        for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
+            let partition = PartitionId(number);
+            let ours = self.held[partition.index()];
+            let known = ours >= Held { epoch, owner: Some(NodeId(owner)) };
+            if NodeId(owner) == from && known && ours.owner != Some(self.me) {
+                drop.push(partition);
+            }
+        }
+        if !drop.is_empty() {
+            self.actions.push(Action::Drop(drop));
+        }
+    }
+}
+
+/// The target owner of every partition.
+fn targets(eligible: &BTreeSet<NodeId>) -> Vec<Option<NodeId>> {
+    PartitionId::all()
+        .map(|partition| eligible.iter().copied().max_by_key(|node| weight(partition, *node)))
+        .collect()
+}
+
+/// The rendezvous weight of a node for a partition; ties fall to the greater node.
+fn weight(partition: PartitionId, node: NodeId) -> (u64, NodeId) {
+    // The finalizer of SplitMix64 (Steele et al., 2014): every input bit reaches every output bit.
+    let mut x = (u64::from(node.0) << 32 | u64::from(partition.0)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31), node)
+}
+
+/// The nodes that should hold a partition, the owner first.
+#[must_use]
+pub fn rendezvous(eligible: &BTreeSet<NodeId>, partition: PartitionId, count: usize) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = eligible.iter().copied().collect();
+    nodes.sort_by_key(|node| std::cmp::Reverse(weight(partition, *node)));
+    nodes.truncate(count);
+    nodes
+}
