@@ -1,3 +1,582 @@
 //! A node: everything that one process runs, in the order in which it starts and stops.
+//!
+//! ```text
+//! Supervisor (one-for-one)
+//! ├── WriterActor × n     apply what waits, keep the tables tidy
+//! ├── RouterActor         publishes partition maps
+//! └── ClusterActor        carries out what the cluster's machine decides
+//! ```
+//!
+//! The writers' tables, the router's map and the machine outlive their actors. Doors are tasks: they
+//! hold nothing that a restart would have to bring back.
+//!
+//! **Start**: writers, links, actors, doors (which answer 503), join, ready. **Stop**: not ready, go
+//! on serving for the drain delay, hand all partitions over, finish what is in flight, tell the
+//! others, end.
 
+pub mod memory;
+mod ports;
+mod serve;
 pub mod status;
+pub mod supervisor;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use self::serve::serve;
+
+use self::status::{Readiness, Reporter, State, Status};
+use self::supervisor::{ChildSpec, Supervisor};
+use crate::clock::{Clock, UnixMs};
+use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox, Uplinks};
+use crate::cluster::machine::Machine;
+use crate::cluster::membership;
+use crate::cluster::peer::{self, Peers};
+use crate::cluster::transport::memory::Network;
+use crate::cluster::transport::wire::{self, WireTransport};
+use crate::cluster::transport::{Identity, Transport};
+use crate::command;
+use crate::config::Config;
+use crate::door;
+use crate::router::{self, Router, RouterActor};
+use crate::table::Budget;
+use crate::version::NodeId;
+use crate::writer::{self, Writer, WriterActor};
+
+/// Most commands that wait for one writer.
+const WRITER_QUEUE_MAX: usize = 16 * 1024;
+/// Most bytes of commands that wait for one writer.
+const WRITER_QUEUE_BYTES_MAX: usize = 64 << 20;
+/// The cookie of a cluster that has none: it listens on loopback only.
+const NO_COOKIE: &str = "no cookie: loopback only";
+
+/// Why a node could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port that was asked for, or all near a preferred one, are taken.
+    #[error("cannot listen on {address} for {what}: {error}")]
+    Listen {
+        /// The door.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The transport between nodes.
+    #[error(transparent)]
+    Transport(#[from] wire::Error),
+    /// An actor.
+    #[error("cannot start an actor: {0}")]
+    Spawn(#[from] ractor::SpawnErr),
+    /// The other nodes do not want this one.
+    #[error("the cluster refused this node: {0}")]
+    Refused(String),
+    /// An actor failed again and again.
+    #[error("the node cannot go on: {0}")]
+    Failed(String),
+    /// The system's signals cannot be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(std::io::Error),
+    /// A second signal came.
+    #[error("ended at once by a second signal")]
+    Forced,
+    /// Stopping took too long.
+    #[error("stopping took longer than {0:?}; what was left was cut off")]
+    Slow(Duration),
+}
+
+/// How a node meets others.
+#[derive(Clone, Debug, Default)]
+pub enum Meeting {
+    /// Not at all.
+    #[default]
+    Alone,
+    /// Nodes of this process, over an in-memory network, at this address.
+    Memory {
+        /// The switchboard.
+        network: Network,
+        /// This node's place on it.
+        address: String,
+    },
+    /// Nodes anywhere, by the settings of the configuration. One such node per process.
+    Network,
+}
+
+/// What a node is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The settings.
+    pub config: Config,
+    /// How it meets others.
+    pub meeting: Meeting,
+    /// Whether it opens its doors.
+    pub doors: bool,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// A running node; cheap to clone. It runs until [`Node::stop`], or the end of the runtime.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Arc<Config>,
+    router: Router,
+    readiness: Readiness,
+    reporter: Reporter,
+    peers: Peers,
+    mailbox: Mailbox,
+    joined: watch::Receiver<Joined>,
+    supervisor: Supervisor,
+    http: Option<Http>,
+    cluster_address: Option<SocketAddr>,
+    governor: tokio::task::JoinHandle<()>,
+    // Ends with the node: its thread stops when it is dropped.
+    _transport: Option<Arc<dyn Transport>>,
+}
+
+struct Http {
+    address: SocketAddr,
+    close: watch::Sender<bool>,
+    served: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts of the cluster that depend on how a node meets others.
+struct Connected {
+    peers: Peers,
+    transport: Option<Arc<dyn Transport>>,
+    address: Option<SocketAddr>,
+    advertised: String,
+}
+
+impl Node {
+    /// Starts a node. It may still be joining when this returns: see [`Node::ready`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn start(options: Options) -> Result<Node, Error> {
+        let config = Arc::new(options.config);
+        let limit = config.max_memory.unwrap_or_else(memory::default_limit);
+        let budget = Budget::new(limit);
+        let identity = Identity::new(&config.node_name, boot_epoch(&options.clock));
+        let router = Router::new(router::Options {
+            name: Arc::clone(&identity.name),
+            writers: writers(&config, identity.id, &budget, &options.clock),
+        });
+        let readiness = Readiness::default();
+        let reporter = Reporter::new(router.clone(), readiness.clone(), limit);
+        // The port is taken before anybody hears of this node.
+        let http = match options.doors {
+            true => Some(ports::listen("HTTP", config.bind, config.http_port).await?),
+            false => None,
+        };
+        let mailbox = Mailbox::default();
+        let connected = connect(
+            &config,
+            &options.meeting,
+            &identity,
+            &router,
+            mailbox.clone(),
+        )
+        .await?;
+        router.connect(connected.peers.clone());
+        let machine = machine(&config, &identity, &connected, &options.clock);
+        let (joined_tell, joined) = watch::channel(Joined::No);
+        let router_actor = Arc::new(ArcSwapOption::empty());
+        let cluster = cluster_actor::Arguments {
+            machine,
+            peers: connected.peers.clone(),
+            router: router.clone(),
+            router_actor: Arc::clone(&router_actor),
+            mailbox: mailbox.clone(),
+            joined: joined_tell,
+            reporter: reporter.clone(),
+            uplinks: uplinks(&config, connected.address),
+            clock: options.clock.clone(),
+        };
+        let mut children: Vec<ChildSpec> = router
+            .writers()
+            .iter()
+            .enumerate()
+            .map(|(index, writer)| {
+                ChildSpec::new(
+                    format!("writer {index}"),
+                    || WriterActor,
+                    writer.clone(),
+                    |_| (),
+                )
+            })
+            .collect();
+        children.push(ChildSpec::new(
+            "router",
+            || RouterActor,
+            router.clone(),
+            move |actor| router_actor.store(Some(Arc::new(actor))),
+        ));
+        children.push(ChildSpec::new("cluster", || ClusterActor, cluster, |_| ()));
+        let supervisor = Supervisor::start(children, supervisor::Limits::default()).await?;
+        let governor = tokio::spawn(memory::govern(budget, limit));
+        let http = http.map(|listener| {
+            open_http(
+                listener,
+                &config,
+                &router,
+                &reporter,
+                &readiness,
+                &supervisor,
+            )
+        });
+        let node = Node(Arc::new(Inner {
+            config,
+            router,
+            readiness,
+            reporter,
+            peers: connected.peers,
+            mailbox,
+            joined,
+            supervisor,
+            http: http.transpose()?,
+            cluster_address: connected.address,
+            governor,
+            _transport: connected.transport,
+        }));
+        tokio::spawn(become_ready(
+            node.0.joined.clone(),
+            node.0.router.clone(),
+            node.0.readiness.clone(),
+        ));
+        Ok(node)
+    }
+
+    /// Waits until the node has joined, or started a cluster alone, and serves.
+    ///
+    /// # Errors
+    /// When it was refused, or has failed.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut joined = self.0.joined.clone();
+        let mut failure = self.0.supervisor.failure();
+        loop {
+            if self.0.readiness.serves() {
+                return Ok(());
+            }
+            if let Joined::Refused(why) = joined.borrow().clone() {
+                return Err(Error::Refused(why));
+            }
+            if let Some(why) = failure.borrow().clone() {
+                return Err(Error::Failed(why));
+            }
+            tokio::select! {
+                _ = joined.changed() => {}
+                _ = failure.changed() => {}
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+    }
+
+    /// Ends only when the node cannot go on, with the reason.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.0.supervisor.failure();
+        let mut joined = self.0.joined.clone();
+        loop {
+            if let Some(why) = failure.borrow().clone() {
+                return Error::Failed(why);
+            }
+            if let Joined::Refused(why) = joined.borrow().clone() {
+                return Error::Refused(why);
+            }
+            tokio::select! {
+                changed = failure.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                changed = joined.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            }
+        }
+    }
+
+    /// Says that the node is about to stop: probes see it, requests are still answered.
+    pub fn drain(&self) {
+        self.0.readiness.advance(State::Draining);
+    }
+
+    /// Hands everything over, finishes what is in flight, tells the others and ends.
+    ///
+    /// # Errors
+    /// [`Error::Slow`] when that takes longer than the configured time; then it ends all the same.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.drain();
+        let limit = self.0.config.shutdown_timeout;
+        let deadline = Instant::now() + limit;
+        let left = tokio::time::timeout_at(deadline, async {
+            self.leave().await;
+            self.close_doors().await;
+        });
+        let left = left.await;
+        self.0.readiness.advance(State::Stopped);
+        self.0.mailbox.cast(cluster_actor::Message::Depart);
+        // The farewell must leave before the session does.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.0.peers.shutdown();
+        self.0.supervisor.stop().await;
+        self.0.governor.abort();
+        left.map_err(|_| Error::Slow(limit))
+    }
+
+    async fn leave(&self) {
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        self.0.mailbox.cast(cluster_actor::Message::Leave(done));
+        // The actor drops the sender if it is restarted meanwhile: then there is no waiting.
+        let _ = is_done.await;
+    }
+
+    async fn close_doors(&self) {
+        let Some(http) = &self.0.http else { return };
+        http.close.send_replace(true);
+        let served = http.served.lock().take();
+        if let Some(served) = served {
+            // It fails only if the door panicked, and then it is closed as well.
+            let _ = served.await;
+        }
+    }
+
+    /// The router, for commands.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.0.router
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Where the HTTP door listens.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.0.http.as_ref().map(|http| http.address)
+    }
+
+    /// Where other nodes connect to.
+    #[must_use]
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.0.cluster_address
+    }
+
+    /// What the node says of itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.0.reporter.status()
+    }
+
+    /// The supervisor, to look at.
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.0.supervisor
+    }
+
+    /// The way to the cluster's actor, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.0.mailbox
+    }
+}
+
+/// Different at each start, and greater than the ones before while the clock does not step back.
+fn boot_epoch(clock: &Clock) -> u64 {
+    let UnixMs(now) = clock.now();
+    now << 12 | u64::from(rand::random::<u16>() & 0xfff)
+}
+
+fn writers(config: &Config, node: NodeId, budget: &Arc<Budget>, clock: &Clock) -> Vec<Writer> {
+    let cpus = std::thread::available_parallelism().map_or(2, usize::from);
+    let count = if config.writers == 0 {
+        cpus.next_power_of_two().max(2)
+    } else {
+        config.writers
+    };
+    let options = writer::Options {
+        node,
+        budget: Arc::clone(budget),
+        limits: command::Limits {
+            value_bytes_max: config.value_bytes_max,
+            json_depth_max: config.json_depth_max,
+        },
+        queue_max: WRITER_QUEUE_MAX,
+        queue_bytes_max: WRITER_QUEUE_BYTES_MAX,
+        clock: clock.clone(),
+    };
+    (0..count).map(|_| Writer::new(options.clone())).collect()
+}
+
+async fn connect(
+    config: &Config,
+    meeting: &Meeting,
+    identity: &Identity,
+    router: &Router,
+    mailbox: Mailbox,
+) -> Result<Connected, Error> {
+    let here = tokio::runtime::Handle::current();
+    let peers = |links_runtime| {
+        Peers::new(peer::Options {
+            router: router.clone(),
+            links_runtime,
+            requests_runtime: here.clone(),
+            bytes_max: config.peer_bytes_max,
+            news: Box::new(move |news| mailbox.cast(cluster_actor::Message::News(news))),
+        })
+    };
+    match meeting {
+        Meeting::Alone => Ok(Connected {
+            peers: peers(here.clone()),
+            transport: None,
+            address: None,
+            advertised: String::new(),
+        }),
+        Meeting::Memory { network, address } => {
+            let peers = peers(here.clone());
+            let transport: Arc<dyn Transport> =
+                Arc::new(network.attach(address, identity.clone(), peers.sink()));
+            peers.attach(Arc::clone(&transport));
+            let transport = Some(transport);
+            Ok(Connected {
+                peers,
+                transport,
+                address: None,
+                advertised: address.clone(),
+            })
+        }
+        Meeting::Network => {
+            let listener = ports::listen("the cluster", config.cluster_bind, config.cluster_port);
+            let listener = listener.await?.into_std().map_err(wire::Error::Io)?;
+            let cookie = config
+                .cookie
+                .as_ref()
+                .map_or(NO_COOKIE, |cookie| cookie.0.as_str());
+            let options = wire::Options {
+                identity: identity.clone(),
+                listener,
+                cookie: cookie.to_owned(),
+            };
+            let thread = wire::Thread::start().map_err(wire::Error::Io)?;
+            let peers = peers(thread.runtime());
+            let transport = WireTransport::start(thread, options, peers.sink()).await?;
+            let address = transport.address();
+            let transport: Arc<dyn Transport> = Arc::new(transport);
+            peers.attach(Arc::clone(&transport));
+            let advertised = match &config.cluster_advertise {
+                None => format!(":{}", address.port()),
+                Some(host) if has_port(host) => host.clone(),
+                Some(host) => format!("{host}:{}", address.port()),
+            };
+            Ok(Connected {
+                peers,
+                transport: Some(transport),
+                address: Some(address),
+                advertised,
+            })
+        }
+    }
+}
+
+/// On an in-memory network an uplink's host is an address; elsewhere it is a name to look up.
+fn uplinks(config: &Config, address: Option<SocketAddr>) -> Uplinks {
+    let uplinks = config.uplinks.clone();
+    match address {
+        Some(address) if !uplinks.is_empty() => Uplinks::Names {
+            uplinks,
+            own_port: address.port(),
+        },
+        _ => Uplinks::Fixed(uplinks.into_iter().map(|uplink| uplink.host).collect()),
+    }
+}
+
+/// Whether `host` ends with a port: `host:1`, `[::1]:1`, but not `::1`.
+fn has_port(host: &str) -> bool {
+    match host.rsplit_once(':') {
+        Some((before, port)) => {
+            port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
+        }
+        None => false,
+    }
+}
+
+fn machine(
+    config: &Config,
+    identity: &Identity,
+    connected: &Connected,
+    clock: &Clock,
+) -> Arc<Mutex<Machine>> {
+    let timing = membership::Timing {
+        join_timeout: config.join_timeout,
+        ..membership::Timing::default()
+    };
+    let options = membership::Options {
+        identity: identity.clone(),
+        address: connected.advertised.clone(),
+        has_uplinks: !config.uplinks.is_empty(),
+        timing,
+        seed: rand::random(),
+    };
+    Arc::new(Mutex::new(Machine::new(options, clock.now())))
+}
+
+fn open_http(
+    listener: tokio::net::TcpListener,
+    config: &Arc<Config>,
+    router: &Router,
+    reporter: &Reporter,
+    readiness: &Readiness,
+    _supervisor: &Supervisor,
+) -> Result<Http, Error> {
+    let address = listener.local_addr().map_err(|error| Error::Listen {
+        what: "HTTP",
+        address: SocketAddr::new(config.bind, config.http_port.number()),
+        error,
+    })?;
+    let context = door::http::Context {
+        router: router.clone(),
+        reporter: reporter.clone(),
+        readiness: readiness.clone(),
+        config: Arc::clone(config),
+    };
+    let (close, mut closing) = watch::channel(false);
+    let served = tokio::spawn(door::http::Door::new(context).serve(listener, async move {
+        // An error means that the node itself is gone.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }));
+    Ok(Http {
+        address,
+        close,
+        served: Mutex::new(Some(served)),
+    })
+}
+
+/// The node is ready once it takes part and knows an owner for every partition.
+async fn become_ready(mut joined: watch::Receiver<Joined>, router: Router, readiness: Readiness) {
+    if joined
+        .wait_for(|joined| *joined == Joined::Yes)
+        .await
+        .is_err()
+    {
+        return;
+    }
+    while router.map().unowned() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    readiness.advance(State::Ready);
+}

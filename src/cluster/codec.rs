@@ -200,14 +200,22 @@ pub fn write_command(out: &mut Vec<u8>, id: u64, deadline_ms: u32, command: &Com
     put_bytes(out, command.key().as_bytes());
     match command {
         Command::Get { .. } => {}
-        Command::Put { kind, data, ttl_ms, condition, .. } => {
+        Command::Put {
+            kind,
+            data,
+            ttl_ms,
+            condition,
+            ..
+        } => {
             out.push(*kind as u8);
             put_option(out, *ttl_ms);
             put_condition(out, condition);
             put_bytes(out, data);
         }
         Command::Delete { condition, .. } => put_condition(out, condition),
-        Command::MergePatch { patch, condition, .. } => {
+        Command::MergePatch {
+            patch, condition, ..
+        } => {
             put_condition(out, condition);
             put_bytes(out, patch);
         }
@@ -230,12 +238,25 @@ pub fn read_request(mut body: Bytes) -> Result<(u64, u32, Request), Malformed> {
         1 => {
             let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
             let (ttl_ms, condition) = (get_option(b)?, get_condition(b)?);
-            Request::Execute(Command::Put { key, kind, data: get_bytes(b)?, ttl_ms, condition })
+            Request::Execute(Command::Put {
+                key,
+                kind,
+                data: get_bytes(b)?,
+                ttl_ms,
+                condition,
+            })
         }
-        2 => Request::Execute(Command::Delete { key, condition: get_condition(b)? }),
+        2 => Request::Execute(Command::Delete {
+            key,
+            condition: get_condition(b)?,
+        }),
         3 => {
             let condition = get_condition(b)?;
-            Request::Execute(Command::MergePatch { key, patch: get_bytes(b)?, condition })
+            Request::Execute(Command::MergePatch {
+                key,
+                patch: get_bytes(b)?,
+                condition,
+            })
         }
         4 => Request::Fetch(key),
         _ => return Err(Malformed),
@@ -318,7 +339,11 @@ pub fn read_response(mut body: Bytes) -> Result<(u64, Response), Malformed> {
         0 => Response::Elsewhere,
         1 => Response::Reply(get_reply(b)?),
         2 => Response::Error(serde_json::from_slice(b).map_err(|_| Malformed)?),
-        3 => Response::Entry(if get_u8(b)? == 1 { Some(get_entry(b)?) } else { None }),
+        3 => Response::Entry(if get_u8(b)? == 1 {
+            Some(get_entry(b)?)
+        } else {
+            None
+        }),
         4 => read_pulled(b)?,
         _ => return Err(Malformed),
     };
@@ -327,16 +352,25 @@ pub fn read_response(mut body: Bytes) -> Result<(u64, Response), Malformed> {
 
 fn read_pulled(b: &mut Bytes) -> Result<Response, Malformed> {
     let (writer, cursor) = (get_option(b)?, get_u64(b)?);
-    let writer = writer.map(|writer| u16::try_from(writer).map_err(|_| Malformed)).transpose()?;
+    let writer = writer
+        .map(|writer| u16::try_from(writer).map_err(|_| Malformed))
+        .transpose()?;
     let mut entries = Vec::new();
     while !b.is_empty() {
         let partition = PartitionId(get_u16(b)?);
         if partition.0 >= PARTITION_COUNT {
             return Err(Malformed);
         }
-        entries.push(Moved { partition, key: get_bytes(b)?, entry: get_entry(b)? });
+        entries.push(Moved {
+            partition,
+            key: get_bytes(b)?,
+            entry: get_entry(b)?,
+        });
     }
-    Ok(Response::Pulled { entries, next: writer.map(|writer| (writer, cursor)) })
+    Ok(Response::Pulled {
+        entries,
+        next: writer.map(|writer| (writer, cursor)),
+    })
 }
 
 fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
@@ -369,13 +403,18 @@ fn get_reply(b: &mut Bytes) -> Result<Reply, Malformed> {
         1 => Ok(Reply::Value(Some(get_entry(b)?))),
         2 => {
             let created = get_u8(b)? == 1;
-            Ok(Reply::Stored { entry: get_entry(b)?, created })
+            Ok(Reply::Stored {
+                entry: get_entry(b)?,
+                created,
+            })
         }
         3 => Ok(Reply::Deleted(get_u8(b)? == 1)),
         4 => {
             let known = get_u8(b)? == 1;
             let version = get_version(b)?;
-            Ok(Reply::ConditionFailed { current: known.then_some(version) })
+            Ok(Reply::ConditionFailed {
+                current: known.then_some(version),
+            })
         }
         _ => Err(Malformed),
     }
@@ -392,7 +431,12 @@ fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
     let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
     let version = get_version(b)?;
     let expires_at = get_option(b)?.map(UnixMs);
-    Ok(Entry { kind, data: get_bytes(b)?, version, expires_at })
+    Ok(Entry {
+        kind,
+        data: get_bytes(b)?,
+        version,
+        expires_at,
+    })
 }
 
 fn put_version(out: &mut Vec<u8>, version: Version) {
@@ -401,7 +445,10 @@ fn put_version(out: &mut Vec<u8>, version: Version) {
 }
 
 fn get_version(b: &mut Bytes) -> Result<Version, Malformed> {
-    Ok(Version { hlc: Hlc(get_u64(b)?), node: NodeId(get_u32(b)?) })
+    Ok(Version {
+        hlc: Hlc(get_u64(b)?),
+        node: NodeId(get_u32(b)?),
+    })
 }
 
 fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
@@ -414,8 +461,15 @@ fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
     };
     out.push(number);
     if number >= 3 {
-        out.extend_from_slice(&u16::try_from(versions.len()).unwrap_or(u16::MAX).to_le_bytes());
-        versions.iter().take(usize::from(u16::MAX)).for_each(|v| put_version(out, *v));
+        out.extend_from_slice(
+            &u16::try_from(versions.len())
+                .unwrap_or(u16::MAX)
+                .to_le_bytes(),
+        );
+        versions
+            .iter()
+            .take(usize::from(u16::MAX))
+            .for_each(|v| put_version(out, *v));
     }
 }
 
@@ -423,7 +477,9 @@ fn get_condition(b: &mut Bytes) -> Result<Condition, Malformed> {
     let number = get_u8(b)?;
     let mut versions = || {
         let count = get_u16(b)?;
-        (0..count).map(|_| get_version(b)).collect::<Result<Vec<_>, _>>()
+        (0..count)
+            .map(|_| get_version(b))
+            .collect::<Result<Vec<_>, _>>()
     };
     match number {
         0 => Ok(Condition::None),

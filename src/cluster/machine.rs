@@ -204,8 +204,12 @@ impl Machine {
             if membership.is_empty() && ownership.is_empty() {
                 return;
             }
-            membership.into_iter().for_each(|action| self.on_membership(action));
-            ownership.into_iter().for_each(|action| self.on_ownership(action));
+            membership
+                .into_iter()
+                .for_each(|action| self.on_membership(action));
+            ownership
+                .into_iter()
+                .for_each(|action| self.on_ownership(action));
         }
     }
 
@@ -214,7 +218,8 @@ impl Machine {
         match action {
             Action::Dial(address) => self.outputs.push(Output::Dial(address)),
             Action::Send(session, message) => {
-                self.outputs.push(Output::Send(session, Control::Membership(message)));
+                self.outputs
+                    .push(Output::Send(session, Control::Membership(message)));
             }
             Action::Close(session, why) => {
                 if let Some(node) = self.peers.remove(&session)
@@ -249,7 +254,8 @@ impl Machine {
         match action {
             Action::Send(node, message) => {
                 if let Some(session) = self.links.get(&node) {
-                    self.outputs.push(Output::Send(*session, Control::Ownership(message)));
+                    self.outputs
+                        .push(Output::Send(*session, Control::Ownership(message)));
                 }
             }
             Action::Broadcast(message) => {

@@ -230,10 +230,16 @@ impl Membership {
             name: Arc::clone(&self.options.identity.name),
             boot_epoch: self.options.identity.boot_epoch,
             cluster_address: self.options.address.clone(),
-            state: if self.leaving { MemberState::Leaving } else { MemberState::Up },
+            state: if self.leaving {
+                MemberState::Leaving
+            } else {
+                MemberState::Up
+            },
             load: self.load,
         };
-        std::iter::once(me).chain(self.known.values().map(|known| known.member.clone())).collect()
+        std::iter::once(me)
+            .chain(self.known.values().map(|known| known.member.clone()))
+            .collect()
     }
 
     /// Members that may own partitions.
@@ -242,14 +248,21 @@ impl Membership {
         let me = (self.serving && !self.leaving).then_some(self.options.identity.id);
         let others = self.known.values().filter(|known| known.serving);
         let up = others.filter(|known| known.member.state == MemberState::Up);
-        me.into_iter().chain(up.map(|known| known.member.id)).collect()
+        me.into_iter()
+            .chain(up.map(|known| known.member.id))
+            .collect()
     }
 
     /// Members that answer.
     #[must_use]
     pub fn alive(&self) -> BTreeSet<NodeId> {
-        let up = self.known.values().filter(|known| known.member.state != MemberState::Down);
-        std::iter::once(self.options.identity.id).chain(up.map(|known| known.member.id)).collect()
+        let up = self
+            .known
+            .values()
+            .filter(|known| known.member.state != MemberState::Down);
+        std::iter::once(self.options.identity.id)
+            .chain(up.map(|known| known.member.id))
+            .collect()
     }
 
     /// Whether this node takes part.
@@ -261,7 +274,9 @@ impl Membership {
     /// The addresses that the uplinks resolve to now.
     pub fn resolved(&mut self, addresses: impl IntoIterator<Item = String>, now: UnixMs) {
         self.uplinks_resolved = true;
-        self.addresses.values_mut().for_each(|address| address.uplink = false);
+        self.addresses
+            .values_mut()
+            .for_each(|address| address.uplink = false);
         for address in addresses {
             self.remember(address, true, now);
         }
@@ -294,7 +309,9 @@ impl Membership {
     pub fn dialled(&mut self, address: &str, found: Option<NodeId>, now: UnixMs) {
         let jitter = self.rng.random_range(0.5..1.5);
         let timing = &self.options.timing;
-        let Some(known) = self.addresses.get_mut(address) else { return };
+        let Some(known) = self.addresses.get_mut(address) else {
+            return;
+        };
         known.dialling = false;
         known.next = now.plus(known.pause.mul_f64(jitter));
         known.pause = (known.pause * 2).min(timing.redial_max);
@@ -318,10 +335,17 @@ impl Membership {
             return;
         }
         if peer.name == self.options.identity.name {
-            self.refuse(session, format!("a node called {} is up already", peer.name));
+            self.refuse(
+                session,
+                format!("a node called {} is up already", peer.name),
+            );
             return;
         }
-        let fresh = Session { peer: peer.id, greeted: false, heard: now };
+        let fresh = Session {
+            peer: peer.id,
+            greeted: false,
+            heard: now,
+        };
         self.sessions.insert(session, fresh);
         if !self.admit(session, peer, now) {
             return;
@@ -347,7 +371,12 @@ impl Membership {
                 state: MemberState::Down,
                 load: Load::default(),
             };
-            let known = Known { member, serving: false, session: None, lost_at: None };
+            let known = Known {
+                member,
+                serving: false,
+                session: None,
+                lost_at: None,
+            };
             self.known.insert(peer.id, known);
             return true;
         };
@@ -362,9 +391,15 @@ impl Membership {
         if known.member.boot_epoch == peer.boot_epoch {
             return true;
         }
-        let heard = known.session.and_then(|old| self.sessions.get(&old)).map(|old| old.heard);
+        let heard = known
+            .session
+            .and_then(|old| self.sessions.get(&old))
+            .map(|old| old.heard);
         if heard.is_some_and(|heard| heard.plus(recently) > now) {
-            self.refuse(session, format!("a node called {} is up already", peer.name));
+            self.refuse(
+                session,
+                format!("a node called {} is up already", peer.name),
+            );
             return false;
         }
         self.restarted(peer);
@@ -372,7 +407,9 @@ impl Membership {
     }
 
     fn restarted(&mut self, peer: &Identity) {
-        let Some(known) = self.known.get_mut(&peer.id) else { return };
+        let Some(known) = self.known.get_mut(&peer.id) else {
+            return;
+        };
         let old = known.session.take();
         let was_down = known.member.state == MemberState::Down;
         known.member.boot_epoch = peer.boot_epoch;
@@ -381,7 +418,8 @@ impl Membership {
         known.lost_at = None;
         if let Some(old) = old {
             self.sessions.remove(&old);
-            self.actions.push(Action::Close(old, "its node was restarted".to_owned()));
+            self.actions
+                .push(Action::Close(old, "its node was restarted".to_owned()));
         }
         if !was_down {
             self.actions.push(Action::Restarted(peer.id));
@@ -390,7 +428,8 @@ impl Membership {
     }
 
     fn refuse(&mut self, session: SessionId, why: String) {
-        self.actions.push(Action::Send(session, Message::Refused(why.clone())));
+        self.actions
+            .push(Action::Send(session, Message::Refused(why.clone())));
         self.actions.push(Action::Close(session, why));
         self.sessions.remove(&session);
     }
@@ -405,13 +444,20 @@ impl Membership {
 
     /// A session is gone.
     pub fn closed(&mut self, session: SessionId, now: UnixMs) {
-        let Some(gone) = self.sessions.remove(&session) else { return };
-        let Some(known) = self.known.get_mut(&gone.peer) else { return };
+        let Some(gone) = self.sessions.remove(&session) else {
+            return;
+        };
+        let Some(known) = self.known.get_mut(&gone.peer) else {
+            return;
+        };
         if known.session != Some(session) {
             return;
         }
         // Another session with it may be open already: when both sides dial at the same time.
-        let other = self.sessions.iter().find(|(_, s)| s.peer == gone.peer && s.greeted);
+        let other = self
+            .sessions
+            .iter()
+            .find(|(_, s)| s.peer == gone.peer && s.greeted);
         if let Some((other, _)) = other {
             known.session = Some(*other);
             self.actions.push(Action::Connected(gone.peer, *other));
@@ -448,19 +494,30 @@ impl Membership {
     /// A message came in; `host` is where the session's other end is.
     pub fn receive(&mut self, session: SessionId, host: &str, message: Message, now: UnixMs) {
         self.heard(session, now);
-        let Some(peer) = self.sessions.get(&session).map(|session| session.peer) else { return };
+        let Some(peer) = self.sessions.get(&session).map(|session| session.peer) else {
+            return;
+        };
         match message {
             Message::Hello { protocol, .. } if protocol != PROTOCOL => {
                 let why = format!("it speaks protocol {protocol}, this node speaks {PROTOCOL}");
                 self.refuse(session, why);
             }
-            Message::Hello { address, serving, members, .. } => {
+            Message::Hello {
+                address,
+                serving,
+                members,
+                ..
+            } => {
                 self.greeted(session, peer, complete(&address, host), serving, now);
                 for acquaintance in members {
                     self.meet(&acquaintance, now);
                 }
             }
-            Message::Beat { serving, keys, memory_bytes } => {
+            Message::Beat {
+                serving,
+                keys,
+                memory_bytes,
+            } => {
                 let load = Load { keys, memory_bytes };
                 self.beat(peer, serving, load, now);
             }
@@ -480,7 +537,9 @@ impl Membership {
         now: UnixMs,
     ) {
         self.remember(address.clone(), false, now);
-        let Some(known) = self.known.get_mut(&peer) else { return };
+        let Some(known) = self.known.get_mut(&peer) else {
+            return;
+        };
         let was = (known.member.state, known.serving);
         known.member.cluster_address = address;
         known.serving = serving;
@@ -502,7 +561,9 @@ impl Membership {
     }
 
     fn beat(&mut self, peer: NodeId, serving: bool, load: Load, now: UnixMs) {
-        let Some(known) = self.known.get_mut(&peer) else { return };
+        let Some(known) = self.known.get_mut(&peer) else {
+            return;
+        };
         let changed = known.serving != serving || known.member.load != load;
         known.member.load = load;
         if known.member.state == MemberState::Up {
@@ -517,7 +578,10 @@ impl Membership {
     fn meet(&mut self, acquaintance: &Acquaintance, now: UnixMs) {
         let id = NodeId::of(&acquaintance.name);
         let ours = id == self.options.identity.id;
-        let up = self.known.get(&id).is_some_and(|known| known.session.is_some());
+        let up = self
+            .known
+            .get(&id)
+            .is_some_and(|known| known.session.is_some());
         if !ours && !up {
             self.remember(acquaintance.address.clone(), false, now);
             self.dial_due(now);
@@ -537,7 +601,8 @@ impl Membership {
             known.session = None;
         }
         self.set_down(peer);
-        self.actions.push(Action::Close(session, "it has left".to_owned()));
+        self.actions
+            .push(Action::Close(session, "it has left".to_owned()));
     }
 
     fn was_refused(&mut self, why: String) {
@@ -549,9 +614,13 @@ impl Membership {
     }
 
     fn broadcast(&mut self, message: &Message, except: NodeId) {
-        let sessions = self.known.values().filter(|known| known.member.id != except);
+        let sessions = self
+            .known
+            .values()
+            .filter(|known| known.member.id != except);
         let sends = sessions.filter_map(|known| known.session);
-        self.actions.extend(sends.map(|session| Action::Send(session, message.clone())));
+        self.actions
+            .extend(sends.map(|session| Action::Send(session, message.clone())));
     }
 
     /// This node is about to leave: it keeps answering and takes no further partitions.
@@ -597,7 +666,8 @@ impl Membership {
             .map(|(id, _)| *id)
             .collect();
         for session in silent {
-            self.actions.push(Action::Close(session, format!("silent for {silence:?}")));
+            self.actions
+                .push(Action::Close(session, format!("silent for {silence:?}")));
             self.closed(session, now);
         }
     }
@@ -631,15 +701,25 @@ impl Membership {
         let founds = up().next().is_some() && smallest && waited >= delay;
         if meets_server || alone || founds || waited >= timeout {
             self.serving = true;
-            self.actions.push(Action::Serve { joined: meets_server });
+            self.actions.push(Action::Serve {
+                joined: meets_server,
+            });
             self.actions.push(Action::Changed);
-            let beat = Message::Beat { serving: true, keys: 0, memory_bytes: 0 };
+            let beat = Message::Beat {
+                serving: true,
+                keys: 0,
+                memory_bytes: 0,
+            };
             self.broadcast(&beat, self.options.identity.id);
         }
     }
 
     fn uplinks_are_self(&self) -> bool {
-        let mut uplinks = self.addresses.values().filter(|address| address.uplink).peekable();
+        let mut uplinks = self
+            .addresses
+            .values()
+            .filter(|address| address.uplink)
+            .peekable();
         self.uplinks_resolved && uplinks.peek().is_some() && uplinks.all(|address| address.is_self)
     }
 
@@ -649,8 +729,9 @@ impl Membership {
             return;
         }
         let with_session = || self.known.values().filter(|known| known.session.is_some());
-        let reached: BTreeSet<&str> =
-            with_session().map(|known| known.member.cluster_address.as_str()).collect();
+        let reached: BTreeSet<&str> = with_session()
+            .map(|known| known.member.cluster_address.as_str())
+            .collect();
         let nodes: BTreeSet<NodeId> = with_session().map(|known| known.member.id).collect();
         let mut dials = Vec::new();
         for (address, entry) in &mut self.addresses {
@@ -674,7 +755,9 @@ fn acquaintance(member: &Member) -> Acquaintance {
 }
 
 fn known_address(known: &BTreeMap<NodeId, Known>, node: NodeId) -> Option<String> {
-    known.get(&node).map(|known| known.member.cluster_address.clone())
+    known
+        .get(&node)
+        .map(|known| known.member.cluster_address.clone())
 }
 
 /// An address without a host is at the host that it was heard from.

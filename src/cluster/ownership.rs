@@ -139,7 +139,10 @@ impl Ownership {
     /// How many partitions this node owns.
     #[must_use]
     pub fn owned(&self) -> usize {
-        self.held.iter().filter(|held| held.owner == Some(self.me)).count()
+        self.held
+            .iter()
+            .filter(|held| held.owner == Some(self.me))
+            .count()
     }
 
     /// How many partitions have entries still on their way.
@@ -207,14 +210,17 @@ impl Ownership {
     pub fn pulled(&mut self, from: NodeId, partitions: &[PartitionId]) {
         let mut released = Vec::new();
         for &partition in partitions {
-            let Some(sources) = self.arriving.get_mut(&partition) else { continue };
+            let Some(sources) = self.arriving.get_mut(&partition) else {
+                continue;
+            };
             sources.retain(|source| *source != from);
             released.push(partition);
             let next = sources.first().copied();
             self.arrived_or_next(partition, next);
         }
         let released = self.report(released);
-        self.actions.push(Action::Send(from, Message::Release(released)));
+        self.actions
+            .push(Action::Send(from, Message::Release(released)));
     }
 
     /// The pull ended early. If `from` lives it is tried again with the next ticks.
@@ -227,7 +233,9 @@ impl Ownership {
     /// Whether a pull from `from` of these partitions still makes sense.
     #[must_use]
     pub fn wants(&self, from: NodeId, partition: PartitionId) -> bool {
-        self.arriving.get(&partition).is_some_and(|sources| sources.first() == Some(&from))
+        self.arriving
+            .get(&partition)
+            .is_some_and(|sources| sources.first() == Some(&from))
     }
 
     fn arrived_or_next(&mut self, partition: PartitionId, next: Option<NodeId>) {
@@ -273,7 +281,10 @@ impl Ownership {
             }
             match held.owner {
                 Some(owner) if self.alive.contains(&owner) => {
-                    let due = self.claimed.get(&partition).is_none_or(|at| self.ticks - at >= CLAIM_TICKS);
+                    let due = self
+                        .claimed
+                        .get(&partition)
+                        .is_none_or(|at| self.ticks - at >= CLAIM_TICKS);
                     if due {
                         self.claimed.insert(partition, self.ticks);
                         claims.entry(owner).or_default().push(partition.0);
@@ -288,7 +299,8 @@ impl Ownership {
             }
         }
         for (owner, partitions) in claims {
-            self.actions.push(Action::Send(owner, Message::Claim(partitions)));
+            self.actions
+                .push(Action::Send(owner, Message::Claim(partitions)));
         }
         if !taken.is_empty() {
             let held = self.report(taken);
@@ -298,14 +310,20 @@ impl Ownership {
     }
 
     fn own(&mut self, partition: PartitionId, epoch: u32) {
-        self.held[partition.index()] = Held { epoch, owner: Some(self.me) };
+        self.held[partition.index()] = Held {
+            epoch,
+            owner: Some(self.me),
+        };
         self.claimed.remove(&partition);
     }
 
     fn report(&self, partitions: impl IntoIterator<Item = PartitionId>) -> Vec<Holding> {
         partitions
             .into_iter()
-            .filter_map(|p| self.holding(p).map(|(owner, epoch)| Holding(p.0, owner.0, epoch)))
+            .filter_map(|p| {
+                self.holding(p)
+                    .map(|(owner, epoch)| Holding(p.0, owner.0, epoch))
+            })
             .collect()
     }
 
@@ -317,7 +335,10 @@ impl Ownership {
         for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
             let partition = PartitionId(number);
             let ours = self.held[partition.index()];
-            let theirs = Held { epoch, owner: Some(NodeId(owner)) };
+            let theirs = Held {
+                epoch,
+                owner: Some(NodeId(owner)),
+            };
             if theirs > ours {
                 changed |= self.adopt(partition, theirs);
             } else if theirs < ours {
@@ -369,12 +390,16 @@ impl Ownership {
             .collect();
         for &partition in &granted {
             let epoch = self.held[partition.index()].epoch + 1;
-            self.held[partition.index()] = Held { epoch, owner: Some(from) };
+            self.held[partition.index()] = Held {
+                epoch,
+                owner: Some(from),
+            };
             self.actions.push(Action::Role(partition, Role::Elsewhere));
         }
         if !granted.is_empty() {
             let held = self.report(granted);
-            self.actions.push(Action::Send(from, Message::Grant(held.clone())));
+            self.actions
+                .push(Action::Send(from, Message::Grant(held.clone())));
             self.actions.push(Action::Broadcast(Message::Held(held)));
             self.actions.push(Action::Changed);
         }
@@ -387,7 +412,8 @@ impl Ownership {
             .collect();
         let refused = self.report(refused);
         if !refused.is_empty() {
-            self.actions.push(Action::Send(from, Message::Held(refused)));
+            self.actions
+                .push(Action::Send(from, Message::Held(refused)));
         }
     }
 
@@ -395,7 +421,10 @@ impl Ownership {
         let mut arriving = Vec::new();
         for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
             let partition = PartitionId(number);
-            let granted = Held { epoch, owner: Some(NodeId(owner)) };
+            let granted = Held {
+                epoch,
+                owner: Some(NodeId(owner)),
+            };
             if NodeId(owner) == self.me && granted > self.held[partition.index()] {
                 self.own(partition, epoch);
                 arriving.push(partition);
@@ -416,7 +445,8 @@ impl Ownership {
             }
             sources.push(from);
             if sources.len() == 1 {
-                self.actions.push(Action::Role(partition, Role::Arriving(from)));
+                self.actions
+                    .push(Action::Role(partition, Role::Arriving(from)));
                 pull.push(partition);
             }
         }
@@ -446,7 +476,11 @@ impl Ownership {
         for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
             let partition = PartitionId(number);
             let ours = self.held[partition.index()];
-            let known = ours >= Held { epoch, owner: Some(NodeId(owner)) };
+            let known = ours
+                >= Held {
+                    epoch,
+                    owner: Some(NodeId(owner)),
+                };
             if NodeId(owner) == from && known && ours.owner != Some(self.me) {
                 drop.push(partition);
             }
@@ -460,14 +494,20 @@ impl Ownership {
 /// The target owner of every partition.
 fn targets(eligible: &BTreeSet<NodeId>) -> Vec<Option<NodeId>> {
     PartitionId::all()
-        .map(|partition| eligible.iter().copied().max_by_key(|node| weight(partition, *node)))
+        .map(|partition| {
+            eligible
+                .iter()
+                .copied()
+                .max_by_key(|node| weight(partition, *node))
+        })
         .collect()
 }
 
 /// The rendezvous weight of a node for a partition; ties fall to the greater node.
 fn weight(partition: PartitionId, node: NodeId) -> (u64, NodeId) {
     // The finalizer of SplitMix64 (Steele et al., 2014): every input bit reaches every output bit.
-    let mut x = (u64::from(node.0) << 32 | u64::from(partition.0)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut x =
+        (u64::from(node.0) << 32 | u64::from(partition.0)).wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (x ^ (x >> 31), node)
@@ -475,7 +515,11 @@ fn weight(partition: PartitionId, node: NodeId) -> (u64, NodeId) {
 
 /// The nodes that should hold a partition, the owner first.
 #[must_use]
-pub fn rendezvous(eligible: &BTreeSet<NodeId>, partition: PartitionId, count: usize) -> Vec<NodeId> {
+pub fn rendezvous(
+    eligible: &BTreeSet<NodeId>,
+    partition: PartitionId,
+    count: usize,
+) -> Vec<NodeId> {
     let mut nodes: Vec<NodeId> = eligible.iter().copied().collect();
     nodes.sort_by_key(|node| std::cmp::Reverse(weight(partition, *node)));
     nodes.truncate(count);

@@ -1,11 +1,38 @@
-//! Links to the other nodes.
+//! Links to the other nodes: requests out, answers back, and the requests of others.
+//!
+//! [`Peers`] is the handle that the router asks through, and the sink of a transport. Frames are
+//! worked on where they arrive, on the transport's thread: a read goes straight to the table and
+//! its answer into the frame that goes back, without a task or a wake-up. What would have to wait
+//! (a queued write, a key that must be fetched first) is given to a task on the node's runtime.
+//!
+//! Every request has a deadline and an answer: a session that ends answers for all that it owes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::command::{Command, Entry, Reply};
-use crate::key::Key;
-use crate::router;
+use super::codec::{self, Malformed, MessageKind, Pull, Request, Response};
+use super::link::Link;
+use super::machine::Control;
+use super::transport::{Event, Identity, SessionId, Transport};
+use crate::command::{Command, Entry, EntryRef, Reply};
+use crate::key::{self, Key, PartitionId};
+use crate::router::{self, Router};
+use crate::table::Cursor;
 use crate::version::NodeId;
+use crate::writer::{Moved, Outcome};
+
+/// Most requests of peers that wait in tasks at a time; further ones are refused.
+const TASKS_MAX: usize = 10_000;
+/// Entries larger than this are copied out of the table before they are sent.
+const DIRECT_BYTES_MAX: usize = 32 * 1024;
 
 /// Why another node did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +54,220 @@ pub enum Error {
     Refused(router::Error),
 }
 
+/// What a peer, or the transport, has to say to the cluster's machine.
+#[derive(Debug)]
+pub enum News {
+    /// A session is up.
+    Opened {
+        /// It.
+        session: SessionId,
+        /// Who is there.
+        peer: Identity,
+        /// The host it is with.
+        host: String,
+        /// The address that was dialled, if this node did.
+        dialled: Option<String>,
+    },
+    /// A session is gone.
+    Closed(SessionId),
+    /// A dial led nowhere.
+    DialFailed {
+        /// The address.
+        address: String,
+        /// Why.
+        error: String,
+    },
+    /// A dial led to this node.
+    DialledSelf(String),
+    /// A message for the machine.
+    Control(SessionId, Control),
+    /// Frames came in lately.
+    Heard(SessionId),
+}
+
+/// Takes news; must not block.
+pub type NewsSink = Box<dyn Fn(News) + Send + Sync>;
+
+/// What the links are made with.
+pub struct Options {
+    /// Carries out what peers ask for.
+    pub router: Router,
+    /// Where the links' own tasks run: the transport's thread.
+    pub links_runtime: Handle,
+    /// Where requests of peers that have to wait run.
+    pub requests_runtime: Handle,
+    /// Bytes queued for one peer before requests for it are refused.
+    pub bytes_max: usize,
+    /// Told what the cluster's machine must know.
+    pub news: NewsSink,
+}
+
+/// What the links have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames received.
+    pub frames_in: u64,
+    /// Requests of peers carried out.
+    pub requests_in: u64,
+    /// Messages that did not decode.
+    pub malformed: u64,
+    /// Bytes queued for and under way to peers now.
+    pub backlog_bytes: u64,
+}
+
 /// All links; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Peers {}
+#[derive(Clone)]
+pub struct Peers(Arc<Inner>);
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers")
+            .field("links", &self.0.nodes.load().len())
+            .finish()
+    }
+}
+
+struct Inner {
+    options: Options,
+    transport: ArcSwap<Option<Arc<dyn Transport>>>,
+    /// Every open session.
+    sessions: Mutex<HashMap<SessionId, Open>>,
+    /// The session that requests for a node go over.
+    nodes: ArcSwap<HashMap<NodeId, Arc<Link>>>,
+    tasks: AtomicUsize,
+    frames_in: AtomicU64,
+    requests_in: AtomicU64,
+    malformed: AtomicU64,
+}
+
+struct Open {
+    link: Arc<Link>,
+    heard_told: Instant,
+}
 
 impl Peers {
+    /// Links without a transport yet: it needs their [`Peers::sink`] to start.
+    #[must_use]
+    pub fn new(options: Options) -> Peers {
+        Peers(Arc::new(Inner {
+            options,
+            transport: ArcSwap::from_pointee(None),
+            sessions: Mutex::default(),
+            nodes: ArcSwap::from_pointee(HashMap::new()),
+            tasks: AtomicUsize::new(0),
+            frames_in: AtomicU64::new(0),
+            requests_in: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+        }))
+    }
+
+    /// Gives the links their transport.
+    pub fn attach(&self, transport: Arc<dyn Transport>) {
+        self.0.transport.store(Arc::new(Some(transport)));
+    }
+
+    /// Where the transport's events go.
+    pub fn sink(&self) -> super::transport::Sink {
+        let peers = Arc::downgrade(&self.0);
+        Arc::new(move |event| {
+            if let Some(inner) = peers.upgrade() {
+                Peers(inner).on_event(event);
+            }
+        })
+    }
+
+    /// Opens a session with whoever is at `address`.
+    pub fn dial(&self, address: &str) {
+        if let Some(transport) = self.0.transport.load().as_ref() {
+            transport.dial(address);
+        }
+    }
+
+    /// Sends a message to the machine at the other end of a session.
+    pub fn control(&self, session: SessionId, control: &Control) {
+        let link = self
+            .0
+            .sessions
+            .lock()
+            .get(&session)
+            .map(|open| Arc::clone(&open.link));
+        // A message of the machine has only string keys: it always serializes.
+        if let (Some(link), Ok(json)) = (link, serde_json::to_vec(control)) {
+            link.control(json);
+        }
+    }
+
+    /// Closes a session, after what was queued before has had a moment to go out.
+    pub fn close(&self, session: SessionId, reason: &str) {
+        let link = self
+            .0
+            .sessions
+            .lock()
+            .get(&session)
+            .map(|open| Arc::clone(&open.link));
+        if let Some(link) = link {
+            link.pump();
+        }
+        let (peers, reason) = (self.clone(), reason.to_owned());
+        self.0.options.links_runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if let Some(transport) = peers.0.transport.load().as_ref() {
+                transport.close(session, &reason);
+            }
+        });
+    }
+
+    /// Requests for `node` go over `session` from now on.
+    pub fn link(&self, node: NodeId, session: SessionId) {
+        let link = self
+            .0
+            .sessions
+            .lock()
+            .get(&session)
+            .map(|open| Arc::clone(&open.link));
+        if let Some(link) = link {
+            self.0.nodes.rcu(|nodes| {
+                let mut nodes = HashMap::clone(nodes);
+                nodes.insert(node, Arc::clone(&link));
+                nodes
+            });
+        }
+    }
+
+    /// There is no session for requests to `node`.
+    pub fn unlink(&self, node: NodeId) {
+        self.0.nodes.rcu(|nodes| {
+            let mut nodes = HashMap::clone(nodes);
+            nodes.remove(&node);
+            nodes
+        });
+    }
+
+    /// Ends everything.
+    pub fn shutdown(&self) {
+        if let Some(transport) = self.0.transport.load().as_ref() {
+            transport.shutdown();
+        }
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let backlog = self
+            .0
+            .sessions
+            .lock()
+            .values()
+            .map(|open| open.link.backlog())
+            .sum();
+        Counters {
+            frames_in: self.0.frames_in.load(Ordering::Relaxed),
+            requests_in: self.0.requests_in.load(Ordering::Relaxed),
+            malformed: self.0.malformed.load(Ordering::Relaxed),
+            backlog_bytes: backlog,
+        }
+    }
+
     /// Asks `node` to carry a command out; `None` if it does not own the key.
     ///
     /// # Errors
@@ -42,8 +278,18 @@ impl Peers {
         command: &Command,
         deadline: Instant,
     ) -> Result<Option<Reply>, Error> {
-        let _ = (node, command, deadline);
-        Err(Error::NotConnected)
+        let deadline_ms = remaining_ms(deadline);
+        let response = self
+            .ask(node, command.bytes(), deadline, |out, id| {
+                codec::write_command(out, id, deadline_ms, command);
+            })
+            .await?;
+        match response {
+            Response::Elsewhere => Ok(None),
+            Response::Reply(reply) => Ok(Some(reply)),
+            Response::Error(error) => Err(Error::Refused(error)),
+            Response::Entry(_) | Response::Pulled { .. } => Err(Error::Lost),
+        }
     }
 
     /// Asks `node` for the entry that it holds for `key`, owner or not.
@@ -56,7 +302,282 @@ impl Peers {
         key: Key,
         deadline: Instant,
     ) -> Result<Option<Entry>, Error> {
-        let _ = (node, key, deadline);
-        Err(Error::NotConnected)
+        let request = Request::Fetch(key);
+        match self.ask_request(node, &request, deadline).await? {
+            Response::Entry(entry) => Ok(entry),
+            Response::Error(error) => Err(Error::Refused(error)),
+            _ => Err(Error::Lost),
+        }
     }
+
+    /// Asks `node` for some of the entries that it holds, and where to go on.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn pull(
+        &self,
+        node: NodeId,
+        pull: Pull,
+        deadline: Instant,
+    ) -> Result<(Vec<Moved>, Option<(u16, u64)>), Error> {
+        match self
+            .ask_request(node, &Request::Pull(pull), deadline)
+            .await?
+        {
+            Response::Pulled { entries, next } => Ok((entries, next)),
+            Response::Error(error) => Err(Error::Refused(error)),
+            _ => Err(Error::Lost),
+        }
+    }
+
+    async fn ask_request(
+        &self,
+        node: NodeId,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, Error> {
+        let deadline_ms = remaining_ms(deadline);
+        self.ask(node, 0, deadline, |out, id| {
+            codec::write_request(out, id, deadline_ms, request)
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        node: NodeId,
+        bytes: usize,
+        deadline: Instant,
+        write: impl FnOnce(&mut Vec<u8>, u64),
+    ) -> Result<Response, Error> {
+        let link = self
+            .0
+            .nodes
+            .load()
+            .get(&node)
+            .cloned()
+            .ok_or(Error::NotConnected)?;
+        let (id, answer) = link.request(bytes, write)?;
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => Err(Error::Lost),
+            Err(_) => {
+                link.forget(id);
+                Err(Error::Deadline)
+            }
+        }
+    }
+
+    fn on_event(&self, event: Event) {
+        match event {
+            Event::Frame { session, frame } => self.on_frame(session, frame),
+            Event::Up {
+                session,
+                peer,
+                host,
+                dialled,
+            } => {
+                if let Some(transport) = self.0.transport.load().as_ref() {
+                    let transport = Arc::clone(transport);
+                    let link = Link::new(peer.id, session, transport, self.0.options.bytes_max);
+                    let heard_told = Instant::now();
+                    let open = Open {
+                        link: Arc::clone(&link),
+                        heard_told,
+                    };
+                    self.0.sessions.lock().insert(session, open);
+                    self.0.options.links_runtime.spawn(link.run());
+                }
+                (self.0.options.news)(News::Opened {
+                    session,
+                    peer,
+                    host,
+                    dialled,
+                });
+            }
+            Event::Down { session } => {
+                if let Some(open) = self.0.sessions.lock().remove(&session) {
+                    open.link.close();
+                }
+                (self.0.options.news)(News::Closed(session));
+            }
+            Event::DialFailed { address, error } => {
+                (self.0.options.news)(News::DialFailed { address, error });
+            }
+            Event::DialledSelf { address } => {
+                (self.0.options.news)(News::DialledSelf(address));
+            }
+        }
+    }
+
+    fn on_frame(&self, session: SessionId, frame: Vec<u8>) {
+        let Some(link) = self.heard(session) else {
+            return;
+        };
+        self.0.frames_in.fetch_add(1, Ordering::Relaxed);
+        let received = link.receive(frame, |kind, body| {
+            self.on_message(session, &link, kind, body)
+        });
+        if received.is_err() {
+            self.0.malformed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                node = link.node.0,
+                "a malformed frame from a peer; its session is closed"
+            );
+            self.close(session, "a malformed frame");
+        }
+        // Answers that were written meanwhile leave at once, from this very thread.
+        link.pump();
+    }
+
+    /// The link of a session, after the machine was told (now and then) that the peer lives.
+    fn heard(&self, session: SessionId) -> Option<Arc<Link>> {
+        const TELL_EVERY: Duration = Duration::from_millis(200);
+        let mut sessions = self.0.sessions.lock();
+        let open = sessions.get_mut(&session)?;
+        let now = Instant::now();
+        let tell = now.duration_since(open.heard_told) >= TELL_EVERY;
+        if tell {
+            open.heard_told = now;
+        }
+        let link = Arc::clone(&open.link);
+        drop(sessions);
+        if tell {
+            (self.0.options.news)(News::Heard(session));
+        }
+        Some(link)
+    }
+
+    fn on_message(
+        &self,
+        session: SessionId,
+        link: &Arc<Link>,
+        kind: MessageKind,
+        body: Bytes,
+    ) -> Result<(), Malformed> {
+        match kind {
+            MessageKind::Response => {
+                let (id, response) = codec::read_response(body)?;
+                link.answer(id, response);
+            }
+            MessageKind::Request => {
+                let (id, deadline_ms, request) = codec::read_request(body)?;
+                self.0.requests_in.fetch_add(1, Ordering::Relaxed);
+                self.on_request(link, id, deadline_ms, request);
+            }
+            MessageKind::Control => {
+                let control = serde_json::from_slice(&body).map_err(|_| Malformed)?;
+                (self.0.options.news)(News::Control(session, control));
+            }
+            MessageKind::Fragment => return Err(Malformed),
+        }
+        Ok(())
+    }
+
+    fn on_request(&self, link: &Arc<Link>, id: u64, deadline_ms: u32, request: Request) {
+        match request {
+            Request::Execute(command) => self.on_command(link, id, deadline_ms, command),
+            Request::Fetch(key) => {
+                let writer = self.0.options.router.writer(key::partition(key.as_bytes()));
+                let entry = writer.held_entry(key.as_bytes());
+                link.respond(id, &Response::Entry(entry));
+            }
+            Request::Pull(pull) => {
+                let (peers, link) = (self.clone(), Arc::clone(link));
+                // Copying a stretch of a table takes a while: not on the transport's thread.
+                self.0.options.requests_runtime.spawn(async move {
+                    link.respond(id, &peers.scan(&pull));
+                    link.wake();
+                });
+            }
+        }
+    }
+
+    fn on_command(&self, link: &Arc<Link>, id: u64, deadline_ms: u32, command: Command) {
+        let partition = key::partition(command.key().as_bytes());
+        if let Command::Get { key } = &command
+            && self.answer_read(link, id, partition, key)
+        {
+            return;
+        }
+        let writer = self.0.options.router.writer(partition);
+        let done = match writer.apply_inline(partition, &command) {
+            Some(Ok(Outcome::Done(reply))) => Some(Response::Reply(reply)),
+            Some(Ok(Outcome::Elsewhere)) => Some(Response::Elsewhere),
+            Some(Err(error)) => Some(Response::Error(error.into())),
+            Some(Ok(Outcome::Fetch(_))) | None => None,
+        };
+        match done {
+            Some(response) => link.respond(id, &response),
+            None => self.in_task(Arc::clone(link), id, deadline_ms, partition, command),
+        }
+    }
+
+    /// Writes the answer to a read from the table into the frame; false if that is not possible.
+    fn answer_read(&self, link: &Link, id: u64, partition: PartitionId, key: &Key) -> bool {
+        let writer = self.0.options.router.writer(partition);
+        let small = |entry: Option<EntryRef<'_>>| {
+            entry.is_none_or(|entry| entry.data.len() <= DIRECT_BYTES_MAX)
+        };
+        let answered = writer.read(partition, key.as_bytes(), |entry, _| {
+            small(entry) && link.respond_with(|out| codec::write_found(out, id, entry))
+        });
+        answered.unwrap_or(false)
+    }
+
+    fn in_task(
+        &self,
+        link: Arc<Link>,
+        id: u64,
+        deadline_ms: u32,
+        partition: PartitionId,
+        command: Command,
+    ) {
+        if self.0.tasks.fetch_add(1, Ordering::AcqRel) >= TASKS_MAX {
+            self.0.tasks.fetch_sub(1, Ordering::AcqRel);
+            let error = router::Error::Overloaded { peer: None };
+            return link.respond(id, &Response::Error(error));
+        }
+        let deadline = Instant::now() + Duration::from_millis(deadline_ms.into());
+        let peers = self.clone();
+        self.0.options.requests_runtime.spawn(async move {
+            let router = &peers.0.options.router;
+            let response = match router.apply_here(partition, &command, deadline).await {
+                Ok(Some(reply)) => Response::Reply(reply),
+                Ok(None) => Response::Elsewhere,
+                Err(error) => Response::Error(error),
+            };
+            peers.0.tasks.fetch_sub(1, Ordering::AcqRel);
+            link.respond(id, &response);
+            link.wake();
+        });
+    }
+
+    /// A stretch of what this node holds of some partitions, over its writers one after the other.
+    fn scan(&self, pull: &Pull) -> Response {
+        let writers = self.0.options.router.writers();
+        let (mut index, mut cursor) = (usize::from(pull.writer), Cursor(pull.cursor));
+        while let Some(writer) = writers.get(index) {
+            let wanted = |partition| pull.partitions.contains(partition);
+            let scanned = writer.scan(cursor, wanted, pull.bytes_max as usize);
+            let next = scanned.next.map(|cursor| (index, cursor));
+            (index, cursor) = next.unwrap_or((index + 1, Cursor::default()));
+            if !scanned.entries.is_empty() || next.is_some() {
+                let more = (index < writers.len()).then(|| (index as u16, cursor.0));
+                return Response::Pulled {
+                    entries: scanned.entries,
+                    next: more,
+                };
+            }
+        }
+        Response::Pulled {
+            entries: Vec::new(),
+            next: None,
+        }
+    }
+}
+
+fn remaining_ms(deadline: Instant) -> u32 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
 }

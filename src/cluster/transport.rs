@@ -27,7 +27,11 @@ impl Identity {
     /// The identity of a node.
     #[must_use]
     pub fn new(name: &str, boot_epoch: u64) -> Identity {
-        Identity { id: NodeId::of(name), name: name.into(), boot_epoch }
+        Identity {
+            id: NodeId::of(name),
+            name: name.into(),
+            boot_epoch,
+        }
     }
 }
 
@@ -85,7 +89,7 @@ pub enum Event {
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// See the module.
-pub trait Transport: Send + Sync + 'static {
+pub trait Transport: std::fmt::Debug + Send + Sync + 'static {
     /// Opens a session with whoever listens at `address`; the outcome is an event.
     fn dial(&self, address: &str);
 

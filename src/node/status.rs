@@ -171,6 +171,12 @@ impl Reporter {
             })
     }
 
+    /// Resident memory of the process in bytes.
+    #[must_use]
+    pub fn rss_bytes(&self) -> u64 {
+        rss_bytes()
+    }
+
     /// Milliseconds since the start.
     #[must_use]
     pub fn uptime_ms(&self) -> u64 {

@@ -50,8 +50,14 @@ impl Network {
     /// Attaches a node at `address`.
     #[must_use]
     pub fn attach(&self, address: &str, identity: Identity, sink: Sink) -> MemoryTransport {
-        self.0.lock().nodes.insert(address.to_owned(), (identity, sink));
-        MemoryTransport { network: self.clone(), address: address.to_owned() }
+        self.0
+            .lock()
+            .nodes
+            .insert(address.to_owned(), (identity, sink));
+        MemoryTransport {
+            network: self.clone(),
+            address: address.to_owned(),
+        }
     }
 
     /// Cuts the connection between two addresses, or mends it.
@@ -94,25 +100,52 @@ impl Board {
         let (here, there) = (SessionId(self.last + 1), SessionId(self.last + 2));
         self.last += 2;
         let mut add = |id, here: &str, there: &str, other| {
-            self.sessions.insert(id, End { here: here.to_owned(), there: there.to_owned(), other });
+            self.sessions.insert(
+                id,
+                End {
+                    here: here.to_owned(),
+                    there: there.to_owned(),
+                    other,
+                },
+            );
         };
         add(here, from, to, there);
         add(there, to, from, here);
         let dialled = Some(to.to_owned());
         let host = "memory".to_owned();
         Ok(vec![
-            (peer_sink, Event::Up { session: there, peer: me, host: host.clone(), dialled: None }),
-            (my_sink, Event::Up { session: here, peer, host, dialled }),
+            (
+                peer_sink,
+                Event::Up {
+                    session: there,
+                    peer: me,
+                    host: host.clone(),
+                    dialled: None,
+                },
+            ),
+            (
+                my_sink,
+                Event::Up {
+                    session: here,
+                    peer,
+                    host,
+                    dialled,
+                },
+            ),
         ])
     }
 
     fn close(&mut self, session: SessionId) -> Vec<Delivery> {
-        let Some(end) = self.sessions.remove(&session) else { return Vec::new() };
+        let Some(end) = self.sessions.remove(&session) else {
+            return Vec::new();
+        };
         self.sessions.remove(&end.other);
         let sink = |address: &str| self.nodes.get(address).map(|(_, sink)| Arc::clone(sink));
         let ends = [(sink(&end.here), session), (sink(&end.there), end.other)];
         let down = |session| Event::Down { session };
-        ends.into_iter().filter_map(|(sink, id)| Some((sink?, down(id)))).collect()
+        ends.into_iter()
+            .filter_map(|(sink, id)| Some((sink?, down(id))))
+            .collect()
     }
 }
 
@@ -126,9 +159,14 @@ pub struct MemoryTransport {
 impl Transport for MemoryTransport {
     fn dial(&self, address: &str) {
         let mut board = self.network.0.lock();
-        let my_sink = board.nodes.get(&self.address).map(|(_, sink)| Arc::clone(sink));
+        let my_sink = board
+            .nodes
+            .get(&self.address)
+            .map(|(_, sink)| Arc::clone(sink));
         let events = if address == self.address {
-            let event = Event::DialledSelf { address: address.to_owned() };
+            let event = Event::DialledSelf {
+                address: address.to_owned(),
+            };
             my_sink.map(|sink| (sink, event)).into_iter().collect()
         } else {
             board.open(&self.address, address).unwrap_or_else(|error| {
@@ -143,9 +181,15 @@ impl Transport for MemoryTransport {
 
     fn send(&self, session: SessionId, frame: Vec<u8>) {
         let board = self.network.0.lock();
-        let there = board.sessions.get(&session).map(|end| (end.other, end.there.clone()));
+        let there = board
+            .sessions
+            .get(&session)
+            .map(|end| (end.other, end.there.clone()));
         let sink = there.and_then(|(id, address)| {
-            board.nodes.get(&address).map(|(_, sink)| (Arc::clone(sink), id))
+            board
+                .nodes
+                .get(&address)
+                .map(|(_, sink)| (Arc::clone(sink), id))
         });
         drop(board);
         if let Some((sink, session)) = sink {

@@ -26,9 +26,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, pg};
 use ractor_cluster::node::NodeServerSessionInformation;
-use ractor_cluster::{
-    NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage,
-};
+use ractor_cluster::{NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -76,12 +74,11 @@ pub enum Error {
     Thread,
 }
 
-/// See the module. Stops when it is dropped.
+/// See the module. Its thread stops when it is dropped.
 #[derive(Debug)]
 pub struct WireTransport {
     inner: Arc<Inner>,
-    runtime: Handle,
-    stop: Arc<tokio::sync::Notify>,
+    thread: Thread,
 }
 
 struct Inner {
@@ -100,7 +97,9 @@ struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Inner")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,52 +117,68 @@ struct Session {
     label: String,
 }
 
-impl WireTransport {
-    /// Starts the thread, the actors and the accept loop.
+/// The thread of the transport, with its runtime.
+#[derive(Debug)]
+pub struct Thread {
+    runtime: Handle,
+    stop: Arc<tokio::sync::Notify>,
+}
+
+impl Thread {
+    /// Starts it.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn start(options: Options, sink: Sink) -> Result<WireTransport, Error> {
-        let (ready, is_ready) = tokio::sync::oneshot::channel();
+    /// When the system has no thread or no event queue to give.
+    pub fn start() -> std::io::Result<Thread> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
         let stop = Arc::new(tokio::sync::Notify::new());
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("smache-cluster".to_owned());
         thread.spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => {
-                    let handle = runtime.handle().clone();
-                    runtime.block_on(async move {
-                        let started = start_actors(options, sink).await;
-                        if ready.send(started.map(|inner| (inner, handle))).is_ok() {
-                            stopped.notified().await;
-                        }
-                    });
-                    runtime.shutdown_timeout(Duration::from_millis(200));
-                }
-                Err(error) => drop(ready.send(Err(error.into()))),
-            }
+            runtime.block_on(stopped.notified());
+            runtime.shutdown_timeout(Duration::from_millis(200));
         })?;
-        let (inner, runtime) = is_ready.await.map_err(|_| Error::Thread)??;
-        Ok(WireTransport { inner, runtime, stop })
+        Ok(Thread {
+            runtime: handle,
+            stop,
+        })
     }
 
-    /// The runtime that everything about peers should run on.
+    /// What everything about peers should run on.
     #[must_use]
     pub fn runtime(&self) -> Handle {
         self.runtime.clone()
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+    }
+}
+
+impl WireTransport {
+    /// Starts the actors and the accept loop on their thread.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn start(
+        thread: Thread,
+        options: Options,
+        sink: Sink,
+    ) -> Result<WireTransport, Error> {
+        let started = thread.runtime.spawn(start_actors(options, sink)).await;
+        let inner = started.map_err(|_| Error::Thread)??;
+        Ok(WireTransport { inner, thread })
     }
 
     /// Where peers connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.inner.address
-    }
-}
-
-impl Drop for WireTransport {
-    fn drop(&mut self) {
-        self.stop.notify_one();
     }
 }
 
@@ -194,7 +209,10 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
     let subscription = Box::new(Subscription(Arc::clone(&inner)));
     // The actor has just been spawned; if it is gone already, nothing will connect, and the
     // supervisor of the node will say so.
-    let _ = server.cast(NodeServerMessage::SubscribeToEvents { id: SCOPE.into(), subscription });
+    let _ = server.cast(NodeServerMessage::SubscribeToEvents {
+        id: SCOPE.into(),
+        subscription,
+    });
     tokio::spawn(accept(Arc::clone(&inner), listener));
     Ok(inner)
 }
@@ -236,13 +254,25 @@ impl Inner {
         // Small frames must not wait for more; without the option it is only slower.
         let _ = stream.set_nodelay(true);
         let label = format!("{peer}/{}", self.last.fetch_add(1, Ordering::Relaxed));
-        let guard = Arc::new(Guard { authenticated: AtomicBool::new(false) });
+        let guard = Arc::new(Guard {
+            authenticated: AtomicBool::new(false),
+        });
         let is_server = dialled.is_none();
         let host = peer.ip().to_canonical().to_string();
-        let connection = Connection { guard: Arc::clone(&guard), dialled, host, ready: false };
+        let connection = Connection {
+            guard: Arc::clone(&guard),
+            dialled,
+            host,
+            ready: false,
+        };
         self.connections.lock().insert(label.clone(), connection);
-        let stream =
-            Box::new(GuardedStream::new(stream, label, guard, permit, HANDSHAKE_TIMEOUT));
+        let stream = Box::new(GuardedStream::new(
+            stream,
+            label,
+            guard,
+            permit,
+            HANDSHAKE_TIMEOUT,
+        ));
         let opened = NodeServerMessage::ConnectionOpenedExternal { stream, is_server };
         if self.server.cast(opened).is_err() {
             tracing::error!("the node server is gone; the connection was closed");
@@ -276,12 +306,18 @@ impl Inner {
         let Some((wire_name, peer)) =
             named.and_then(|name| parse_wire_name(&name).map(|peer| (name, peer)))
         else {
-            tracing::warn!(peer = session.peer_addr, "a peer with a foreign name was closed");
+            tracing::warn!(
+                peer = session.peer_addr,
+                "a peer with a foreign name was closed"
+            );
             session.actor.stop(Some("foreign name".to_owned()));
             return;
         };
         let members = pg::get_scoped_members(&SCOPE.into(), &wire_name);
-        let Some(endpoint) = members.into_iter().find(|member| !member.get_id().is_local()) else {
+        let Some(endpoint) = members
+            .into_iter()
+            .find(|member| !member.get_id().is_local())
+        else {
             tracing::warn!(%peer.name, "a peer without an endpoint was closed");
             session.actor.stop(Some("no endpoint".to_owned()));
             return;
@@ -289,7 +325,9 @@ impl Inner {
         let id = SessionId(self.last.fetch_add(1, Ordering::Relaxed));
         let (dialled, host) = {
             let mut connections = self.connections.lock();
-            let Some(connection) = connections.get_mut(&session.peer_addr) else { return };
+            let Some(connection) = connections.get_mut(&session.peer_addr) else {
+                return;
+            };
             connection.ready = true;
             (connection.dialled.clone(), connection.host.clone())
         };
@@ -302,14 +340,22 @@ impl Inner {
         };
         self.sessions.lock().insert(id, open);
         self.by_peer.lock().insert(key, id);
-        (self.sink)(Event::Up { session: id, peer, host, dialled });
+        (self.sink)(Event::Up {
+            session: id,
+            peer,
+            host,
+            dialled,
+        });
     }
 
     fn disconnected(&self, session: &NodeServerSessionInformation) {
         let connection = self.connections.lock().remove(&session.peer_addr);
         let ended = {
             let mut sessions = self.sessions.lock();
-            let id = sessions.iter().find(|(_, s)| s.label == session.peer_addr).map(|(id, _)| *id);
+            let id = sessions
+                .iter()
+                .find(|(_, s)| s.label == session.peer_addr)
+                .map(|(id, _)| *id);
             id.and_then(|id| sessions.remove(&id).map(|session| (id, session.peer)))
         };
         if let Some((id, peer)) = ended {
@@ -320,7 +366,13 @@ impl Inner {
             drop(by_peer);
             (self.sink)(Event::Down { session: id });
         }
-        if let Some(Connection { dialled: Some(address), ready: false, guard, .. }) = connection {
+        if let Some(Connection {
+            dialled: Some(address),
+            ready: false,
+            guard,
+            ..
+        }) = connection
+        {
             let error = if guard.authenticated.load(Ordering::Relaxed) {
                 "another connection with it was kept".to_owned()
             } else {
@@ -373,8 +425,10 @@ fn add_trailer(frame: &mut Vec<u8>, identity: &Identity) {
 fn take_trailer(frame: &mut Vec<u8>) -> Option<(NodeId, u64)> {
     let start = frame.len().checked_sub(TRAILER_BYTES)?;
     let (id, epoch) = frame[start..].split_at(4);
-    let sender =
-        (NodeId(u32::from_le_bytes(id.try_into().ok()?)), u64::from_le_bytes(epoch.try_into().ok()?));
+    let sender = (
+        NodeId(u32::from_le_bytes(id.try_into().ok()?)),
+        u64::from_le_bytes(epoch.try_into().ok()?),
+    );
     frame.truncate(start);
     Some(sender)
 }
@@ -384,7 +438,9 @@ struct Subscription(Arc<Inner>);
 impl NodeEventSubscription for Subscription {
     fn node_session_opened(&self, session: NodeServerSessionInformation) {
         if !self.0.connections.lock().contains_key(&session.peer_addr) {
-            session.actor.stop(Some("not through our listener".to_owned()));
+            session
+                .actor
+                .stop(Some("not through our listener".to_owned()));
         }
     }
 
@@ -394,7 +450,10 @@ impl NodeEventSubscription for Subscription {
 
     fn node_session_authenticated(&self, session: NodeServerSessionInformation) {
         if let Some(connection) = self.0.connections.lock().get(&session.peer_addr) {
-            connection.guard.authenticated.store(true, Ordering::Relaxed);
+            connection
+                .guard
+                .authenticated
+                .store(true, Ordering::Relaxed);
         }
     }
 
@@ -405,7 +464,9 @@ impl NodeEventSubscription for Subscription {
 
 impl Transport for WireTransport {
     fn dial(&self, address: &str) {
-        self.runtime.spawn(Arc::clone(&self.inner).connect(address.to_owned()));
+        self.thread
+            .runtime
+            .spawn(Arc::clone(&self.inner).connect(address.to_owned()));
     }
 
     fn send(&self, session: SessionId, mut frame: Vec<u8>) {
@@ -425,7 +486,7 @@ impl Transport for WireTransport {
 
     fn shutdown(&self) {
         self.inner.server.stop(Some("shutting down".to_owned()));
-        self.stop.notify_one();
+        self.thread.stop.notify_one();
     }
 }
 

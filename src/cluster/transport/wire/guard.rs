@@ -44,7 +44,13 @@ impl GuardedStream {
         permit: Option<OwnedSemaphorePermit>,
         timeout: Duration,
     ) -> GuardedStream {
-        GuardedStream { stream, label, guard, permit, timeout }
+        GuardedStream {
+            stream,
+            label,
+            guard,
+            permit,
+            timeout,
+        }
     }
 }
 

@@ -1,0 +1,344 @@
+//! The cluster's actor: a thin shell around the machine.
+//!
+//! It brings the machine what happens and carries out what it decides. The machine lives outside of
+//! the actor, behind a lock that is held only for a decision, so a restart by the supervisor loses
+//! no knowledge; pulls that were under way are asked for again by the machine. All its messages are
+//! casts, but for [`Message::Leave`], which is answered when this node owns nothing any more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{oneshot, watch};
+
+use super::machine::{Control, Machine, Output};
+use super::peer::{News, Peers};
+use super::transport::SessionId;
+use super::{discovery, handoff};
+use crate::clock::Clock;
+use crate::config::Uplink;
+use crate::key::PartitionId;
+use crate::node::status::Reporter;
+use crate::router::{Load, Publish, Router};
+use crate::version::NodeId;
+
+/// How often the machine is told that time passes.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the uplinks are looked up again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
+/// How often the map is published although nothing happened, for a router that was restarted.
+const PUBLISH_TICKS: u64 = 10;
+
+/// Whether this node takes part in a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Joined {
+    /// Not yet.
+    #[default]
+    No,
+    /// It does.
+    Yes,
+    /// It was refused, for this reason, and cannot.
+    Refused(String),
+}
+
+/// Whom to join through.
+#[derive(Clone, Debug)]
+pub enum Uplinks {
+    /// Just these addresses; maybe none.
+    Fixed(BTreeSet<String>),
+    /// These names, looked up again and again.
+    Names {
+        /// The names.
+        uplinks: Vec<Uplink>,
+        /// This node's cluster port.
+        own_port: u16,
+    },
+}
+
+/// What the actor is made with.
+#[derive(Clone)]
+pub struct Arguments {
+    /// The decisions.
+    pub machine: Arc<Mutex<Machine>>,
+    /// The links.
+    pub peers: Peers,
+    /// The writers, and where maps are published.
+    pub router: Router,
+    /// The actor that publishes them.
+    pub router_actor: Arc<arc_swap::ArcSwapOption<ActorRef<Publish>>>,
+    /// Where news come in, for the links.
+    pub mailbox: Mailbox,
+    /// Tells whether this node takes part.
+    pub joined: watch::Sender<Joined>,
+    /// This node's own figures.
+    pub reporter: Reporter,
+    /// Whom to join through.
+    pub uplinks: Uplinks,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// The way to the present incarnation of the actor; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Mailbox(Arc<arc_swap::ArcSwapOption<ActorRef<Message>>>);
+
+impl Mailbox {
+    /// Sends a message; while the actor is being restarted it is lost, which the machine survives.
+    pub fn cast(&self, message: Message) {
+        if let Some(actor) = self.0.load().as_deref() {
+            let _ = actor.cast(message);
+        }
+    }
+}
+
+/// What the actor is told.
+#[derive(Debug)]
+pub enum Message {
+    /// From the links.
+    News(News),
+    /// Time passes.
+    Tick,
+    /// The uplinks stand for these addresses now.
+    Resolved(BTreeSet<String>),
+    /// A pull ended.
+    Pulled {
+        /// From this node.
+        from: NodeId,
+        /// Of these partitions.
+        partitions: Vec<PartitionId>,
+        /// Whether all came.
+        complete: bool,
+    },
+    /// This node is about to leave: hand everything over, and say when that is done.
+    Leave(oneshot::Sender<()>),
+    /// This node is gone: tell the others.
+    Depart,
+    /// Panic, for tests.
+    #[doc(hidden)]
+    Crash,
+}
+
+impl ractor::Message for Message {}
+
+/// The actor.
+pub struct ClusterActor;
+
+/// What one incarnation of the actor knows.
+pub struct State {
+    arguments: Arguments,
+    hosts: HashMap<SessionId, String>,
+    pulls: BTreeSet<(NodeId, PartitionId)>,
+    leaving: Vec<oneshot::Sender<()>>,
+    ticks: u64,
+}
+
+impl Actor for ClusterActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        arguments.mailbox.0.store(Some(Arc::new(myself.clone())));
+        myself.send_interval(TICK, || Message::Tick);
+        match arguments.uplinks.clone() {
+            Uplinks::Fixed(addresses) => myself.cast(Message::Resolved(addresses))?,
+            Uplinks::Names { uplinks, own_port } => {
+                // Ends with the actor: the cast fails then.
+                tokio::spawn(async move {
+                    let look_up = || discovery::resolve(&uplinks, own_port);
+                    while myself.cast(Message::Resolved(look_up().await)).is_ok() {
+                        tokio::time::sleep(RESOLVE_EVERY).await;
+                    }
+                });
+            }
+        }
+        Ok(State {
+            arguments,
+            hosts: HashMap::new(),
+            pulls: BTreeSet::new(),
+            leaving: Vec::new(),
+            ticks: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.on_message(message);
+        Ok(())
+    }
+}
+
+impl State {
+    fn on_message(&mut self, message: Message) {
+        let now = self.arguments.clock.now();
+        let machine = Arc::clone(&self.arguments.machine);
+        let mut machine = machine.lock();
+        match message {
+            Message::News(news) => self.on_news(&mut machine, news),
+            Message::Tick => self.on_tick(&mut machine),
+            Message::Resolved(addresses) => machine.resolved(addresses, now),
+            Message::Pulled {
+                from,
+                partitions,
+                complete,
+            } => {
+                for partition in &partitions {
+                    self.pulls.remove(&(from, *partition));
+                }
+                if complete {
+                    machine.pulled(from, &partitions);
+                } else {
+                    machine.pull_failed(from, &partitions);
+                }
+            }
+            Message::Leave(done) => {
+                machine.leave();
+                self.leaving.push(done);
+            }
+            Message::Depart => machine.depart(),
+            Message::Crash => panic!("told to"),
+        }
+        let outputs = machine.take();
+        let publish = outputs.contains(&Output::Publish);
+        for output in outputs {
+            self.carry_out(output);
+        }
+        if publish {
+            self.publish(&machine);
+        }
+        if !self.leaving.is_empty() && !machine.has_heirs() {
+            // Whoever asked may have stopped waiting.
+            for done in self.leaving.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn on_news(&mut self, machine: &mut Machine, news: News) {
+        let now = self.arguments.clock.now();
+        match news {
+            News::Opened {
+                session,
+                peer,
+                host,
+                dialled,
+            } => {
+                tracing::debug!(peer = %peer.name, %host, %session, "a session is up");
+                self.hosts.insert(session, host);
+                machine.opened(session, &peer, dialled.as_deref(), now);
+            }
+            News::Closed(session) => {
+                tracing::debug!(%session, "a session is down");
+                self.hosts.remove(&session);
+                machine.closed(session, now);
+            }
+            News::DialFailed { address, error } => {
+                tracing::debug!(address, error, "cannot reach a node");
+                machine.dial_failed(&address, now);
+            }
+            News::DialledSelf(address) => machine.dialled_self(&address),
+            News::Heard(session) => machine.heard(session, now),
+            News::Control(session, control) => self.on_control(machine, session, control),
+        }
+    }
+
+    fn on_control(&mut self, machine: &mut Machine, session: SessionId, control: Control) {
+        let host = self.hosts.get(&session).map_or("", String::as_str);
+        machine.receive(session, host, control, self.arguments.clock.now());
+    }
+
+    fn on_tick(&mut self, machine: &mut Machine) {
+        self.ticks += 1;
+        let keys = self.arguments.reporter.table().entries;
+        let load = Load {
+            keys,
+            memory_bytes: self.arguments.reporter.rss_bytes(),
+        };
+        machine.tick(load, self.arguments.clock.now());
+        if self.ticks.is_multiple_of(PUBLISH_TICKS) {
+            self.publish(machine);
+        }
+    }
+
+    fn publish(&self, machine: &Machine) {
+        if let Some(actor) = self.arguments.router_actor.load().as_deref() {
+            // A router that is being restarted gets the next one.
+            let _ = actor.cast(Publish::Map(machine.map()));
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let peers = &self.arguments.peers;
+        let router = &self.arguments.router;
+        match output {
+            Output::Dial(address) => peers.dial(&address),
+            Output::Send(session, control) => peers.control(session, &control),
+            Output::Close(session, reason) => peers.close(session, &reason),
+            Output::Link(node, session) => peers.link(node, session),
+            Output::Unlink(node) => peers.unlink(node),
+            Output::Role(partition, role) => {
+                router.writer(partition).set_role([partition], role);
+            }
+            Output::Pull(from, partitions) => self.start_pull(from, partitions),
+            Output::Drop(partitions) => self.start_drop(partitions),
+            Output::Publish => {}
+            Output::Serving { joined } => {
+                tracing::info!(joined, "this node takes part");
+                self.arguments.joined.send_replace(Joined::Yes);
+            }
+            Output::Refused(why) => {
+                self.arguments.joined.send_replace(Joined::Refused(why));
+            }
+        }
+    }
+
+    fn start_pull(&mut self, from: NodeId, mut partitions: Vec<PartitionId>) {
+        // Also what is under way already is asked for now and then.
+        partitions.retain(|partition| self.pulls.insert((from, *partition)));
+        if partitions.is_empty() {
+            return;
+        }
+        let (router, peers) = (self.arguments.router.clone(), self.arguments.peers.clone());
+        let mailbox = self.arguments.mailbox.clone();
+        tokio::spawn(async move {
+            let pulled = handoff::pull(&router, &peers, from, &partitions).await;
+            match &pulled {
+                Ok(entries) => {
+                    tracing::info!(
+                        partitions = partitions.len(),
+                        entries,
+                        "a handoff has arrived"
+                    );
+                }
+                Err(error) => tracing::debug!(%error, "a handoff was interrupted"),
+            }
+            let complete = pulled.is_ok();
+            mailbox.cast(Message::Pulled {
+                from,
+                partitions,
+                complete,
+            });
+        });
+    }
+
+    /// Dropping entries is work for the writers' locks, not for this actor.
+    fn start_drop(&self, partitions: Vec<PartitionId>) {
+        let router = self.arguments.router.clone();
+        tokio::spawn(async move {
+            for writer in router.writers() {
+                writer.drop_partitions(|partition| partitions.binary_search(&partition).is_ok());
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,406 @@
+//! One session with one peer: what is queued for it, under way to it, and awaited from it.
+//!
+//! Messages are appended to the frame that is being filled; a pump sends whatever has gathered by
+//! the time it runs, so that many callers share a frame and a lone one waits for nobody. Messages
+//! longer than [`PIECE_BYTES`] go in pieces on a lane of their own, one piece between two frames,
+//! so that a large value does not hold up small ones.
+//!
+//! Nothing is unbounded: at most [`WINDOW_BYTES`] are sent and not yet acknowledged (each frame
+//! carries the sum of the bytes received the other way), and at most `bytes_max` are queued.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::codec::{self, FRAME_HEAD_BYTES, Malformed, MessageKind, Response};
+use super::peer::Error;
+use super::transport::{SessionId, Transport};
+use crate::version::NodeId;
+
+/// A frame that has reached this size is closed and the next one begun.
+const FRAME_BYTES: usize = 128 * 1024;
+/// The longest message that travels whole, and the length of the pieces of longer ones.
+const PIECE_BYTES: usize = 128 * 1024;
+/// Most bytes that are sent and not yet acknowledged.
+const WINDOW_BYTES: u64 = 4 << 20;
+/// An acknowledgement travels alone if so many bytes wait for it.
+const ACK_BYTES: u64 = WINDOW_BYTES / 4;
+/// Longest message that is put together from pieces: a value and its trimmings.
+const MESSAGE_BYTES_MAX: usize = 80 << 20;
+
+/// See the module.
+pub(super) struct Link {
+    pub(super) node: NodeId,
+    session: SessionId,
+    transport: Arc<dyn Transport>,
+    bytes_max: usize,
+    out: Mutex<Out>,
+    incoming: Mutex<Incoming>,
+    pending: Mutex<Pending>,
+    next_id: AtomicU64,
+    received: AtomicU64,
+    work: Notify,
+    /// Held by whoever is sending, so that frames keep their order.
+    sending: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Out {
+    frames: VecDeque<Vec<u8>>,
+    long: VecDeque<Long>,
+    queued: usize,
+    sent: u64,
+    acked: u64,
+    acknowledged_to_peer: u64,
+    /// Whether the next thing to send is a piece of a long message.
+    long_next: bool,
+}
+
+/// A long message on its way in pieces.
+struct Long {
+    number: u64,
+    kind: MessageKind,
+    body: Vec<u8>,
+    done: usize,
+}
+
+#[derive(Default)]
+struct Incoming {
+    pieces: HashMap<u64, Vec<u8>>,
+    bytes: usize,
+}
+
+/// Requests that wait for their answers; `None` once the session is over.
+#[derive(Default)]
+struct Pending {
+    closed: bool,
+    waiting: HashMap<u64, oneshot::Sender<Result<Response, Error>>>,
+    /// Requests up to this one were handed to the transport.
+    sent_up_to: u64,
+}
+
+impl Link {
+    pub(super) fn new(
+        node: NodeId,
+        session: SessionId,
+        transport: Arc<dyn Transport>,
+        bytes_max: usize,
+    ) -> Arc<Link> {
+        Arc::new(Link {
+            node,
+            session,
+            transport,
+            bytes_max,
+            out: Mutex::default(),
+            incoming: Mutex::default(),
+            pending: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            received: AtomicU64::new(0),
+            work: Notify::new(),
+            sending: Mutex::new(()),
+        })
+    }
+
+    /// Sends whatever gathers, until the session is over.
+    pub(super) async fn run(self: Arc<Link>) {
+        while !self.pending.lock().closed {
+            self.work.notified().await;
+            self.pump();
+        }
+    }
+
+    /// Has the pump run soon.
+    pub(super) fn wake(&self) {
+        self.work.notify_one();
+    }
+
+    /// Sends what may be sent now. If somebody else is at it, has the pump look again.
+    pub(super) fn pump(&self) {
+        let Some(_sending) = self.sending.try_lock() else {
+            self.work.notify_one();
+            return;
+        };
+        while let Some(frame) = self.next_frame() {
+            self.transport.send(self.session, frame);
+        }
+    }
+
+    fn next_frame(&self) -> Option<Vec<u8>> {
+        let mut out = self.out.lock();
+        let received = self.received.load(Ordering::Acquire);
+        let ack_due = received - out.acknowledged_to_peer >= ACK_BYTES;
+        let open = out.sent - out.acked < WINDOW_BYTES;
+        let mut frame = match out.take(open) {
+            Some(frame) => frame,
+            None if ack_due => vec![0; FRAME_HEAD_BYTES],
+            None => return None,
+        };
+        frame[..FRAME_HEAD_BYTES].copy_from_slice(&received.to_le_bytes());
+        out.acknowledged_to_peer = received;
+        out.sent += frame.len() as u64;
+        // Whatever number was given out before this lock was taken is in this frame or before it.
+        let sent_up_to = self.next_id.load(Ordering::Relaxed);
+        drop(out);
+        self.pending.lock().sent_up_to = sent_up_to;
+        Some(frame)
+    }
+
+    /// Queues a message; false if there is no room. What `body` writes must not be long.
+    fn append(&self, kind: MessageKind, bounded: bool, body: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut out = self.out.lock();
+        if bounded && out.queued > self.bytes_max {
+            return false;
+        }
+        let frame = out.open_frame();
+        let before = frame.len();
+        codec::write_message(frame, kind, body);
+        let grown = frame.len() - before;
+        out.queued += grown;
+        true
+    }
+
+    fn append_long(&self, kind: MessageKind, bounded: bool, body: Vec<u8>) -> bool {
+        let mut out = self.out.lock();
+        if bounded && out.queued > self.bytes_max {
+            return false;
+        }
+        out.queued += body.len();
+        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+        out.long.push_back(Long {
+            number,
+            kind,
+            body,
+            done: 0,
+        });
+        true
+    }
+
+    /// Queues a control message, whatever is queued already: there are few, and without them a
+    /// peer in trouble could not even be told to leave.
+    pub(super) fn control(&self, json: Vec<u8>) {
+        if json.len() > PIECE_BYTES {
+            self.append_long(MessageKind::Control, false, json);
+        } else {
+            self.append(MessageKind::Control, false, |out| {
+                out.extend_from_slice(&json)
+            });
+        }
+        self.wake();
+    }
+
+    /// Queues a request of about `bytes` bytes; its answer comes through the receiver.
+    pub(super) fn request(
+        &self,
+        bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>, u64),
+    ) -> Result<(u64, oneshot::Receiver<Result<Response, Error>>), Error> {
+        let (reply, answer) = oneshot::channel();
+        let id = {
+            let mut pending = self.pending.lock();
+            if pending.closed {
+                return Err(Error::NotConnected);
+            }
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            pending.waiting.insert(id, reply);
+            id
+        };
+        let queued = if bytes < PIECE_BYTES / 2 {
+            self.append(MessageKind::Request, true, |out| write(out, id))
+        } else {
+            let mut body = Vec::with_capacity(bytes + 64);
+            write(&mut body, id);
+            self.append_long(MessageKind::Request, true, body)
+        };
+        if !queued {
+            self.forget(id);
+            return Err(Error::Overloaded);
+        }
+        self.wake();
+        Ok((id, answer))
+    }
+
+    /// The caller no longer waits.
+    pub(super) fn forget(&self, id: u64) {
+        self.pending.lock().waiting.remove(&id);
+    }
+
+    /// Queues an answer that is written from where it lies; false if there is no room for it.
+    pub(super) fn respond_with(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.append(MessageKind::Response, true, write)
+    }
+
+    /// Queues an answer. If there is no room for it, says so instead, which takes next to none.
+    pub(super) fn respond(&self, id: u64, response: &Response) {
+        let mut body = Vec::new();
+        codec::write_response(&mut body, id, response);
+        let queued = if body.len() > PIECE_BYTES {
+            self.append_long(MessageKind::Response, true, body)
+        } else {
+            self.append(MessageKind::Response, true, |out| {
+                out.extend_from_slice(&body)
+            })
+        };
+        if !queued {
+            let error = crate::router::Error::Overloaded { peer: None };
+            let refusal = Response::Error(error);
+            self.append(MessageKind::Response, false, |out| {
+                codec::write_response(out, id, &refusal);
+            });
+        }
+    }
+
+    /// Gives an answer to whoever waits for it.
+    pub(super) fn answer(&self, id: u64, response: Response) {
+        if let Some(reply) = self.pending.lock().waiting.remove(&id) {
+            // The caller may have given up at its deadline.
+            let _ = reply.send(Ok(response));
+        }
+    }
+
+    /// Takes a frame apart: `take` is called with each whole message.
+    pub(super) fn receive(
+        &self,
+        frame: Vec<u8>,
+        mut take: impl FnMut(MessageKind, Bytes) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let length = frame.len() as u64;
+        let mut frame = Bytes::from(frame);
+        let acked = codec::get_u64(&mut frame)?;
+        self.acknowledged(acked);
+        self.received.fetch_add(length, Ordering::AcqRel);
+        while let Some((kind, body)) = codec::read_message(&mut frame)? {
+            if kind != MessageKind::Fragment {
+                take(kind, body)?;
+            } else if let Some((kind, body)) = self.piece(body)? {
+                take(kind, body)?;
+            }
+        }
+        let unacknowledged =
+            self.received.load(Ordering::Acquire) - self.out.lock().acknowledged_to_peer;
+        if unacknowledged >= ACK_BYTES {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&self, acked: u64) {
+        let mut out = self.out.lock();
+        let was_shut = out.sent - out.acked >= WINDOW_BYTES;
+        // A peer cannot acknowledge what it was not sent.
+        out.acked = acked.clamp(out.acked, out.sent);
+        let opened = was_shut && out.sent - out.acked < WINDOW_BYTES;
+        drop(out);
+        if opened {
+            self.wake();
+        }
+    }
+
+    /// Puts a piece to the others; the whole message when it was the last one.
+    fn piece(&self, mut body: Bytes) -> Result<Option<(MessageKind, Bytes)>, Malformed> {
+        let number = codec::get_u64(&mut body)?;
+        let total = codec::get_u32(&mut body)? as usize;
+        let mut incoming = self.incoming.lock();
+        // Memory grows with what has arrived, not with what is claimed.
+        if total > MESSAGE_BYTES_MAX || incoming.bytes + body.len() > 2 * MESSAGE_BYTES_MAX {
+            return Err(Malformed);
+        }
+        incoming.bytes += body.len();
+        let message = incoming.pieces.entry(number).or_default();
+        message.extend_from_slice(&body);
+        if message.len() < total {
+            return Ok(None);
+        }
+        let message = incoming.pieces.remove(&number).unwrap_or_default();
+        incoming.bytes -= message.len();
+        let mut message = Bytes::from(message);
+        if message.is_empty() {
+            return Err(Malformed);
+        }
+        let kind = MessageKind::from_number(message.split_to(1)[0])?;
+        Ok(Some((kind, message)))
+    }
+
+    /// The session is over. Requests that were never sent can be tried elsewhere; of the others
+    /// nobody knows.
+    pub(super) fn close(&self) {
+        let mut pending = self.pending.lock();
+        pending.closed = true;
+        let sent_up_to = pending.sent_up_to;
+        let waiting = std::mem::take(&mut pending.waiting);
+        drop(pending);
+        for (id, reply) in waiting {
+            let error = if id < sent_up_to {
+                Error::Lost
+            } else {
+                Error::NotConnected
+            };
+            let _ = reply.send(Err(error));
+        }
+        self.work.notify_one();
+    }
+
+    /// Bytes queued and under way.
+    pub(super) fn backlog(&self) -> u64 {
+        let out = self.out.lock();
+        out.queued as u64 + (out.sent - out.acked)
+    }
+}
+
+impl Out {
+    /// The frame that is being filled.
+    fn open_frame(&mut self) -> &mut Vec<u8> {
+        if self
+            .frames
+            .back()
+            .is_none_or(|frame| frame.len() >= FRAME_BYTES)
+        {
+            let mut frame = Vec::with_capacity(1024);
+            frame.resize(FRAME_HEAD_BYTES, 0);
+            self.frames.push_back(frame);
+        }
+        let last = self.frames.len() - 1;
+        &mut self.frames[last]
+    }
+
+    /// What goes next: frames and pieces of long messages take turns.
+    fn take(&mut self, window_open: bool) -> Option<Vec<u8>> {
+        if !window_open {
+            return None;
+        }
+        let long = !self.long.is_empty() && (self.long_next || self.frames.is_empty());
+        self.long_next = !long;
+        if long {
+            return self.take_piece();
+        }
+        let frame = self.frames.pop_front()?;
+        self.queued -= frame.len() - FRAME_HEAD_BYTES;
+        Some(frame)
+    }
+
+    fn take_piece(&mut self) -> Option<Vec<u8>> {
+        let mut long = self.long.pop_front()?;
+        let end = (long.done + PIECE_BYTES).min(long.body.len());
+        let total = u32::try_from(long.body.len() + 1).unwrap_or(u32::MAX);
+        let mut frame = Vec::with_capacity(end - long.done + 64);
+        frame.resize(FRAME_HEAD_BYTES, 0);
+        codec::write_message(&mut frame, MessageKind::Fragment, |out| {
+            out.extend_from_slice(&long.number.to_le_bytes());
+            out.extend_from_slice(&total.to_le_bytes());
+            if long.done == 0 {
+                out.push(long.kind as u8);
+            }
+            out.extend_from_slice(&long.body[long.done..end]);
+        });
+        self.queued -= end - long.done;
+        long.done = end;
+        if long.done < long.body.len() {
+            // Long messages take turns as well.
+            self.long.push_back(long);
+        }
+        Some(frame)
+    }
+}

@@ -1,0 +1,2 @@
+//! The doors: bytes to commands, replies to bytes.
+pub mod http;

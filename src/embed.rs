@@ -1,0 +1,325 @@
+//! A node inside your own program.
+//!
+//! [`Smache`] is a handle on a running node: typed values in and out, no network unless asked for.
+//! Several handles, or several nodes, can live in one process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::cluster::transport::memory::Network;
+use crate::command::{Command, Condition, Entry, Kind, Reply, json};
+use crate::config::{Config, Secret, Uplink};
+use crate::key::{self, Key};
+use crate::node::status::Status;
+use crate::node::{self, Meeting, Node};
+use crate::router::{self, Answer};
+use crate::version::Version;
+
+/// Why a call on a handle failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key is empty or too long.
+    #[error(transparent)]
+    Key(#[from] key::Error),
+    /// The value does not become JSON, or the stored JSON does not become the wanted type.
+    #[error("the value does not fit its type: {0}")]
+    Type(#[from] serde_json::Error),
+    /// The value is JSON that is not accepted: too deep, most likely.
+    #[error(transparent)]
+    Json(#[from] json::Error),
+    /// The condition of the call did not hold; nothing changed.
+    #[error("the condition does not hold: the present version is {}", present(.0))]
+    Condition(Option<Version>),
+    /// The command got no reply; see there whether it may have been applied.
+    #[error(transparent)]
+    Router(#[from] router::Error),
+}
+
+fn present(version: &Option<Version>) -> String {
+    version.map_or_else(|| "none".to_owned(), |version| version.to_string())
+}
+
+/// How a value is to be put.
+#[derive(Clone, Debug, Default)]
+pub struct PutOptions {
+    /// How long it lives; for ever by default.
+    pub ttl: Option<Duration>,
+    /// When it may be put; always by default.
+    pub condition: Condition,
+}
+
+/// A typed value, with its version and the rest of its life.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Versioned<T> {
+    /// The value.
+    pub value: T,
+    /// Its version, for a conditional put.
+    pub version: Version,
+    /// The name of the node that owns it.
+    pub owner: Arc<str>,
+}
+
+/// A handle on a running node; cheap to clone.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use smache::Smache;
+///
+/// let cache = Smache::builder().start().await?;
+/// cache.put("bus:42", &serde_json::json!({"lat": 48.1, "lon": 11.6})).await?;
+/// let position: Option<serde_json::Value> = cache.get("bus:42").await?;
+/// assert_eq!(position.unwrap()["lat"], 48.1);
+/// assert!(cache.delete("bus:42").await?);
+/// cache.stop().await?;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Smache {
+    node: Node,
+}
+
+impl Smache {
+    /// Begins with the defaults: a node of its own, without doors.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The value of a key; `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.get_versioned(key).await?.map(|found| found.value))
+    }
+
+    /// The value of a key with its version, for a conditional put.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_versioned<T: DeserializeOwned>(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<Versioned<T>>, Error> {
+        let answer = self
+            .execute(&Command::Get {
+                key: self.key(key)?,
+            })
+            .await?;
+        let Reply::Value(Some(entry)) = answer.reply else {
+            return Ok(None);
+        };
+        let value = serde_json::from_slice(&entry.data)?;
+        Ok(Some(Versioned {
+            value,
+            version: entry.version,
+            owner: answer.owner,
+        }))
+    }
+
+    /// The stored form of a key's value, as it was written.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_raw(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
+        match self
+            .execute(&Command::Get {
+                key: self.key(key)?,
+            })
+            .await?
+            .reply
+        {
+            Reply::Value(entry) => Ok(entry),
+            _ => Ok(None),
+        }
+    }
+
+    /// Puts a value, whatever was there; it lives until it is deleted or evicted.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put<T: Serialize + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &T,
+    ) -> Result<Version, Error> {
+        self.put_with(key, value, PutOptions::default()).await
+    }
+
+    /// Puts a value for a time, or under a condition. Returns its version.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put_with<T: Serialize + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &T,
+        options: PutOptions,
+    ) -> Result<Version, Error> {
+        let text = Bytes::from(serde_json::to_vec(value)?);
+        let data = json::compact(&text, self.node.config().json_depth_max)?;
+        let ttl_ms = options
+            .ttl
+            .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        let (key, condition) = (self.key(key)?, options.condition);
+        let command = Command::Put {
+            key,
+            kind: Kind::Json,
+            data,
+            ttl_ms,
+            condition,
+        };
+        match self.execute(&command).await?.reply {
+            Reply::Stored { entry, .. } => Ok(entry.version),
+            Reply::ConditionFailed { current } => Err(Error::Condition(current)),
+            Reply::Value(_) | Reply::Deleted(_) => Err(router::Error::Internal.into()),
+        }
+    }
+
+    /// Deletes a key; whether it had a value.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let command = Command::Delete {
+            key: self.key(key)?,
+            condition: Condition::None,
+        };
+        Ok(self.execute(&command).await?.reply == Reply::Deleted(true))
+    }
+
+    /// Carries any command out, within the configured request timeout.
+    ///
+    /// # Errors
+    /// As the router's.
+    #[allow(clippy::disallowed_methods)]
+    pub async fn execute(&self, command: &Command) -> Result<Answer, router::Error> {
+        let deadline = Instant::now() + self.node.config().request_timeout;
+        self.node.router().execute(command, deadline).await
+    }
+
+    fn key(&self, key: impl AsRef<[u8]>) -> Result<Key, key::Error> {
+        let bytes = Bytes::copy_from_slice(key.as_ref());
+        Key::new(bytes, self.node.config().key_bytes_max)
+    }
+
+    /// Where the HTTP door listens, if it is open.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.node.http_address()
+    }
+
+    /// Where other nodes connect to, if this one meets others over the network.
+    #[must_use]
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.node.cluster_address()
+    }
+
+    /// What the node says of itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.node.status()
+    }
+
+    /// The node itself.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Hands everything over to the other nodes, if there are any, and ends the node.
+    ///
+    /// # Errors
+    /// [`node::Error::Slow`] when it took longer than the configured time.
+    pub async fn stop(&self) -> Result<(), node::Error> {
+        self.node.stop().await
+    }
+}
+
+/// What a node is started with; see [`Smache::builder`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    options: node::Options,
+}
+
+impl Builder {
+    /// All settings at once; later calls change single ones.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Builder {
+        self.options.config = config;
+        self
+    }
+
+    /// The node's name, `name@host`; unique in its cluster.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.options.config.node_name = name.into();
+        self
+    }
+
+    /// Memory that the process may hold resident, in bytes.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: u64) -> Builder {
+        self.options.config.max_memory = Some(bytes);
+        self
+    }
+
+    /// Meets the other nodes of this process that are given the same network. `join` names the
+    /// address of one of them, or is `None` for the first.
+    #[must_use]
+    pub fn in_memory(mut self, network: &Network, address: &str, join: Option<&str>) -> Builder {
+        let (network, address) = (network.clone(), address.to_owned());
+        self.options.meeting = Meeting::Memory { network, address };
+        let uplink = |host: &str| Uplink {
+            host: host.to_owned(),
+            port: None,
+        };
+        self.options.config.uplinks = join.map(uplink).into_iter().collect();
+        self
+    }
+
+    /// Meets other nodes over the network, by the settings of the configuration. One node of a
+    /// process can do so.
+    #[must_use]
+    pub fn clustered(mut self, cookie: Option<&str>) -> Builder {
+        self.options.config.cookie = cookie.map(|cookie| Secret(cookie.to_owned()));
+        self.options.meeting = Meeting::Network;
+        self
+    }
+
+    /// Opens the doors, by the settings of the configuration.
+    #[must_use]
+    pub fn serve(mut self) -> Builder {
+        self.options.doors = true;
+        self
+    }
+
+    /// Where time comes from; the machine's clock by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.options.clock = clock;
+        self
+    }
+
+    /// Starts the node and waits until it serves.
+    ///
+    /// # Errors
+    /// See [`node::Error`].
+    pub async fn start(self) -> Result<Smache, node::Error> {
+        let node = Node::start(self.options).await?;
+        node.ready().await?;
+        Ok(Smache { node })
+    }
+}
