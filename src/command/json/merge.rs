@@ -248,3 +248,6 @@ fn close(out: &mut Vec<u8>) {
         _ => out.push(b'}'),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,87 @@ fn member(scanner: &mut Scanner<'_>, runs: &mut Runs) -> Result<Member, Error> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Object, Error> {
+        Object::parse(&Bytes::copy_from_slice(text.as_bytes()), 4)
+    }
+
+    #[test]
+    fn members_are_found_by_what_their_names_mean() {
+        let object =
+            parse(" {\"k\\u0065y\" : \"a b\", \"data\":\n{\"x\" : [1.0, 2]} ,\"ttl\": 5 } ");
+        let object = object.unwrap();
+        assert_eq!(object.get("key"), Some(&br#""a b""#[..]));
+        assert_eq!(object.get("data"), Some(&br#"{"x":[1.0,2]}"#[..]));
+        assert_eq!(object.get("ttl"), Some(&b"5"[..]));
+        assert_eq!(object.get("k\\u0065y"), None);
+        assert_eq!(object.get("x"), None);
+        let names: Vec<_> = object.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["key", "data", "ttl"]);
+        assert_eq!(
+            object.text(),
+            &br#"{"k\u0065y":"a b","data":{"x":[1.0,2]},"ttl":5}"#[..]
+        );
+    }
+
+    #[test]
+    fn values_share_the_buffer_of_a_compact_request() {
+        let text = Bytes::from_static(br#"{"key":"k","data":{"a":1}}"#);
+        let object = Object::parse(&text, 4).unwrap();
+        let data = object.share("data").unwrap();
+        assert_eq!(data, &br#"{"a":1}"#[..]);
+        assert_eq!(data.as_ptr(), text[18..].as_ptr());
+        assert_eq!(object.share("ttl"), None);
+    }
+
+    #[test]
+    fn only_objects_are_envelopes() {
+        for (text, code) in [
+            ("", Code::End),
+            (" ", Code::End),
+            ("[]", Code::NotObject),
+            ("\"a\"", Code::NotObject),
+            ("1", Code::NotObject),
+            ("x", Code::NotObject),
+            ("{} {}", Code::Trailing),
+            ("{\"a\":1", Code::End),
+            ("{\"a\":1,}", Code::Name),
+            ("{\"a\":01}", Code::LeadingZero),
+        ] {
+            assert_eq!(parse(text).unwrap_err().code, code, "{text}");
+        }
+        assert!(parse("{ }").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_name_stands_once_in_an_envelope_and_as_often_as_it_likes_in_its_data() {
+        let error = parse(r#"{"key":1, "data":2, "k\u0065y":3}"#).unwrap_err();
+        assert_eq!((error.code, error.at), (Code::Duplicate, 20));
+        let object = parse(r#"{"data":{"a":1,"a":2}}"#).unwrap();
+        assert_eq!(object.get("data"), Some(&br#"{"a":1,"a":2}"#[..]));
+    }
+
+    #[test]
+    fn the_number_of_members_is_bounded() {
+        let of = |count: usize| {
+            let members: Vec<_> = (0..count).map(|n| format!("\"{n}\":{n}")).collect();
+            format!("{{{}}}", members.join(", "))
+        };
+        let object = parse(&of(MEMBERS_MAX)).unwrap();
+        assert_eq!(object.len(), MEMBERS_MAX);
+        assert_eq!(object.get("63"), Some(&b"63"[..]));
+        let error = parse(&of(MEMBERS_MAX + 1)).unwrap_err();
+        assert_eq!((error.code, error.detail), (Code::Members, 64));
+    }
+
+    #[test]
+    fn a_value_nests_as_deep_as_if_it_stood_alone() {
+        assert!(parse(r#"{"data":[[[[]]]]}"#).is_ok());
+        let error = parse(r#"{"data":[[[[[]]]]]}"#).unwrap_err();
+        assert_eq!((error.code, error.detail, error.at), (Code::Depth, 4, 12));
+    }
+}
