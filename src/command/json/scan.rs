@@ -288,20 +288,44 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes a string, which begins here with its quote.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self) -> Result<(), Error> {
         let from = self.at + 1;
         let mut at = from;
-        let mut not_ascii = 0;
+        let mut seen = 0;
+        // The common string, ASCII without escapes, is done in this loop.
+        while let Some(chunk) = self.text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            let word = u64::from_le_bytes(*chunk);
+            let stops = stops(word);
+            if stops == 0 {
+                seen |= word;
+                at += 8;
+                continue;
+            }
+            let behind = stops.trailing_zeros() as usize / 8;
+            seen |= word & below_lowest(stops);
+            if seen & HIGH_BITS == 0 && chunk[behind % 8] == b'"' {
+                self.at = at + behind + 1;
+                return Ok(());
+            }
+            break;
+        }
+        self.any_string(from, at, seen)
+    }
+
+    /// Passes the rest of any string: `from` is its first byte, `at` where to go on, and `seen` has
+    /// a high bit if what lies between is not all ASCII.
+    #[inline(never)]
+    fn any_string(&mut self, from: usize, mut at: usize, mut seen: u64) -> Result<(), Error> {
         loop {
             let word = word(self.text, at);
             let stops = stops(word);
             if stops == 0 {
-                not_ascii |= word;
+                seen |= word;
                 at += 8;
                 continue;
             }
-            not_ascii |= word & (stops ^ (stops - 1)) >> 8;
+            seen |= word & below_lowest(stops);
             at += stops.trailing_zeros() as usize / 8;
             match self.text.get(at) {
                 Some(b'"') => break,
@@ -310,7 +334,7 @@ impl<'a> Scanner<'a> {
                 None => return Err(Error::new(Code::End, self.text.len())),
             }
         }
-        if not_ascii & HIGH_BITS != 0 {
+        if seen & HIGH_BITS != 0 {
             check_utf8(self.text, from, at)?;
         }
         self.at = at + 1;
@@ -422,6 +446,12 @@ pub(super) fn word(text: &[u8], at: usize) -> u64 {
             u64::from_le_bytes(chunk)
         }
     }
+}
+
+/// All bits of the bytes below the lowest mark.
+#[inline(always)]
+fn below_lowest(stops: u64) -> u64 {
+    (stops ^ (stops - 1)) >> 8
 }
 
 /// Marks with its high bit each quote, backslash and control character among eight bytes. Exact up
