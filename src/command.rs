@@ -324,7 +324,14 @@ pub fn apply(
             if !condition.holds(version) {
                 return Ok((Effect::None, failed));
             }
-            let target = current.map_or(&b"{}"[..], |entry| entry.data);
+            let target = match current {
+                None => &b"{}"[..],
+                Some(EntryRef {
+                    kind: Kind::Json,
+                    data,
+                    ..
+                }) => data,
+            };
             let data = json::merge_patch(target, patch, limits.json_depth_max)?;
             check_size(data.len(), limits)?;
             let expires_at = current.and_then(|entry| entry.expires_at);
@@ -351,3 +358,6 @@ fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,3 +211,6 @@ fn step(sum: u64, base: u64, digit: u64) -> u64 {
     let wide = u128::from(sum) * u128::from(base) + u128::from(digit);
     (wide % u128::from(KEY_INTEGER_MODULUS)) as u64
 }
+
+#[cfg(test)]
+mod tests;
