@@ -32,7 +32,7 @@ use crate::cluster::peer::{self, Peers};
 use crate::command::{self, Command, EntryRef, Reply};
 use crate::key::{self, KeyInteger, PartitionId};
 use crate::version::NodeId;
-use crate::writer::{self, Moved, Outcome, Writer};
+use crate::writer::{self, Moved, Outcome, Role, Writer};
 
 /// What a router is made with.
 #[derive(Debug)]
@@ -95,7 +95,8 @@ impl From<writer::Error> for Error {
             writer::Error::Command(error) => Error::Command(error),
             writer::Error::Overloaded => Error::Overloaded { peer: None },
             writer::Error::Full { bytes, limit } => Error::Full { bytes, limit },
-            writer::Error::Internal => Error::Internal,
+            // Doors check keys before: a longer one here is our mistake.
+            writer::Error::KeyLength(_) | writer::Error::Internal => Error::Internal,
         }
     }
 }
@@ -217,6 +218,18 @@ impl Router {
     #[must_use]
     pub fn arriving(&self) -> usize {
         self.0.writers.iter().map(Writer::arriving).sum()
+    }
+
+    /// Sets this node's role for partitions.
+    pub fn set_roles(&self, partitions: &[PartitionId], role: Role) {
+        let writers = self.0.writers.len();
+        for (index, writer) in self.0.writers.iter().enumerate() {
+            let mine = |p: &&PartitionId| p.index() % writers == index;
+            let mine: Vec<PartitionId> = partitions.iter().filter(mine).copied().collect();
+            if !mine.is_empty() {
+                writer.set_roles(&mine, role);
+            }
+        }
     }
 
     fn publish(&self, map: PartitionMap) {

@@ -1,53 +1,69 @@
 //! The in-memory table: entries of a set of partitions, their expiry and their eviction.
 //!
-//! Pure: it knows no tokio, no actor and no clock. One writer owns one table behind a lock.
+//! Pure: it knows no tokio, no actor and no clock. One writer owns one table behind a lock; reads
+//! mark entries as used, so they take it too.
+//!
+//! Entries lie one after another in segments (`log`, `segment`, `entry`), 16 bytes of header
+//! before the key, and are found by 32-bit handles in an index of some eight bytes an entry
+//! (`index`). Nothing points at them, so they can be moved: eviction (`eviction`, `ghost`) and
+//! compaction (`log::compaction`) are copies from old segments to new ones. Expiry is checked at
+//! every access, and timers (`wheel`) bring the memory back (`maintenance`).
+//!
+//! Invariants: the index holds exactly the live entries of the log. What all tables of a [`Budget`]
+//! have committed, counted in touched pages of segments and allocated bytes of everything else,
+//! is within its limit whenever a call returns; in the middle of a call it may be over by one
+//! segment a table, while entries are moved.
 
-use std::collections::HashMap;
+mod budget;
+mod check;
+mod entry;
+mod eviction;
+mod ghost;
+mod index;
+mod log;
+mod maintenance;
+mod memory;
+mod segment;
+mod wheel;
+
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use bytes::Bytes;
 
 use crate::clock::UnixMs;
-use crate::command::{Entry, EntryRef};
-use crate::key::PartitionId;
+use crate::command::EntryRef;
+use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 
-/// The memory that all tables of a node share.
-#[derive(Debug)]
-pub struct Budget {
-    limit_bytes: AtomicU64,
-    committed_bytes: AtomicU64,
+use budget::Account;
+pub use budget::Budget;
+use entry::{Draft, FREQUENCY_MAX, Nodes};
+use eviction::Evicted;
+use ghost::Ghost;
+use index::{Hasher, Index};
+use log::Log;
+use maintenance::Renewal;
+use segment::Queue;
+use wheel::Wheel;
+
+/// Why an entry was not stored; the table still has what it had, but for what it evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no room for it, even with everything else of this table evicted.
+    #[error("an entry needs {wanted_bytes} bytes; all memory is {limit_bytes}")]
+    Full {
+        /// What it would add.
+        wanted_bytes: u64,
+        /// What all tables may hold.
+        limit_bytes: u64,
+    },
+    /// A key is 1 to [`KEY_BYTES_MAX`] bytes long.
+    #[error("the key is {bytes} bytes long; it must have 1 to {KEY_BYTES_MAX}")]
+    KeyLength {
+        /// Its length.
+        bytes: usize,
+    },
 }
 
-impl Budget {
-    /// A budget of so many bytes.
-    #[must_use]
-    pub fn new(limit_bytes: u64) -> Arc<Budget> {
-        Arc::new(Budget {
-            limit_bytes: limit_bytes.into(),
-            committed_bytes: 0.into(),
-        })
-    }
-
-    /// What the tables may commit together.
-    #[must_use]
-    pub fn limit_bytes(&self) -> u64 {
-        self.limit_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Changes the limit; tables above it evict at their next write or [`Table::maintain`].
-    pub fn set_limit_bytes(&self, bytes: u64) {
-        self.limit_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    /// What the tables hold committed.
-    #[must_use]
-    pub fn committed_bytes(&self) -> u64 {
-        self.committed_bytes.load(Ordering::Relaxed)
-    }
-}
-
-/// What a table has counted since it was made.
+/// What a table has counted since it was made, and how large it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Entries held, expired ones that are not yet swept among them.
@@ -64,6 +80,14 @@ pub struct Stats {
     pub evictions: u64,
     /// Entries removed because their time had come.
     pub expirations: u64,
+    /// Of the committed bytes, those in segments that no live entry takes.
+    pub waste_bytes: u64,
+    /// Of the committed bytes, those of the index.
+    pub index_bytes: u64,
+    /// Of the committed bytes, those of timers.
+    pub timer_bytes: u64,
+    /// Of the committed bytes, those of values too long to lie in a segment.
+    pub external_bytes: u64,
 }
 
 impl Stats {
@@ -76,117 +100,304 @@ impl Stats {
         self.misses += other.misses;
         self.evictions += other.evictions;
         self.expirations += other.expirations;
+        self.waste_bytes += other.waste_bytes;
+        self.index_bytes += other.index_bytes;
+        self.timer_bytes += other.timer_bytes;
+        self.external_bytes += other.external_bytes;
     }
 }
 
-/// Where a [`Table::scan`] stands.
+/// Where a [`Table::scan`] stands. The default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(pub u64);
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    hits: u64,
+    misses: u64,
+    evictions: u64,
+    expirations: u64,
+}
+
 /// See the module.
-#[derive(Debug)]
 pub struct Table {
-    map: HashMap<Bytes, (PartitionId, Entry)>,
-    stats: Stats,
+    account: Account,
+    log: Log,
+    index: Index,
+    hasher: Hasher,
+    nodes: Nodes,
+    ghost: Ghost,
+    wheel: Wheel,
+    renewal: Option<Renewal>,
+    /// Entries by partition; empty until the first entry comes.
+    partitions: Vec<u32>,
+    /// Entries that expire.
+    timed: usize,
+    entries: u64,
+    data_bytes: u64,
+    counts: Counts,
 }
 
 impl Table {
     /// An empty table that draws on `budget`.
     #[must_use]
     pub fn new(budget: Arc<Budget>) -> Table {
-        let _ = budget;
-        Table {
-            map: HashMap::new(),
-            stats: Stats::default(),
-        }
+        let mut table = Table {
+            log: Log::new(budget.limit_bytes()),
+            account: Account::open(budget),
+            index: Index::new(),
+            hasher: Hasher::random(),
+            nodes: Nodes::default(),
+            ghost: Ghost::default(),
+            wheel: Wheel::default(),
+            renewal: None,
+            partitions: Vec::new(),
+            timed: 0,
+            entries: 0,
+            data_bytes: 0,
+            counts: Counts::default(),
+        };
+        table.settle();
+        table
     }
 
     /// The live entry of a key; counts a hit or a miss and marks it used.
     pub fn get(&mut self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
-        let found = self
-            .map
-            .get(key)
-            .filter(|(_, e)| e.expires_at.is_none_or(|at| at > now));
-        if found.is_some() {
-            self.stats.hits += 1
-        } else {
-            self.stats.misses += 1
-        }
-        found.map(|(_, e)| as_ref(e))
+        let found = self.find_live(key, now);
+        let Some(handle) = found else {
+            self.counts.misses += 1;
+            return None;
+        };
+        self.counts.hits += 1;
+        self.touch(handle);
+        Some(self.log.entry(handle, &self.nodes))
     }
 
     /// The live entry of a key, without a trace.
     #[must_use]
     pub fn peek(&self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
-        let found = self
-            .map
-            .get(key)
-            .filter(|(_, e)| e.expires_at.is_none_or(|at| at > now));
-        found.map(|(_, e)| as_ref(e))
+        let handle = self.find(self.hasher.hash(key), key)?;
+        (!self.log.is_expired(handle, now)).then(|| self.log.entry(handle, &self.nodes))
     }
 
     /// Inserts or replaces. Evicts what the budget asks for.
-    pub fn put(&mut self, partition: PartitionId, key: &[u8], entry: EntryRef<'_>, now: UnixMs) {
-        let _ = now;
-        self.map
-            .insert(Bytes::copy_from_slice(key), (partition, entry.to_entry()));
-        self.stats.entries = self.map.len() as u64;
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there can be no room for it, [`Error::KeyLength`] if the key is none.
+    pub fn put(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        entry: EntryRef<'_>,
+        now: UnixMs,
+    ) -> Result<(), Error> {
+        let inline_max = self.log.inline_max();
+        let draft = Draft::new(partition, key, entry, inline_max, &mut self.nodes)
+            .ok_or(Error::KeyLength { bytes: key.len() })?;
+        let hash = self.hasher.hash(key);
+        if let Some(handle) = self.find(hash, key)
+            && draft.header.fits_in_place_of(self.log.header(handle))
+        {
+            self.overwrite(hash, handle, &draft, now);
+            self.settle();
+            // A lowered limit is kept also by tables that are only written over.
+            self.make_room(0, now);
+            return Ok(());
+        }
+        self.append(hash, &draft, now)
+    }
+
+    /// Writes over an entry whose shape stays the same.
+    fn overwrite(&mut self, hash: u32, handle: u32, draft: &Draft<'_>, now: UnixMs) {
+        let expires_before = self.log.expires_at(handle);
+        self.uncount(handle);
+        let frequency = (self.log.header(handle).frequency() + 1).min(FREQUENCY_MAX);
+        self.log.overwrite(handle, draft, frequency);
+        self.count(handle);
+        self.set_timer(hash, handle, expires_before, now);
+    }
+
+    /// Writes a new entry, and takes the old one of its key away.
+    fn append(&mut self, hash: u32, draft: &Draft<'_>, now: UnixMs) -> Result<(), Error> {
+        let wanted = self.growth(hash, draft);
+        let full = Error::Full {
+            wanted_bytes: wanted,
+            limit_bytes: self.account.limit(),
+        };
+        let evictable = self.log.committed_bytes();
+        if !self.account.could_fit(wanted, evictable) {
+            self.account.starve();
+            return Err(full);
+        }
+        if !self.make_room(wanted, now) {
+            self.settle();
+            return Err(full);
+        }
+        let ghost = self.ghost.take(hash);
+        // Eviction may have taken the old entry, also in a round before.
+        let (old, new) = loop {
+            let old = self.find(hash, draft.key);
+            let (queue, frequency) = match old {
+                Some(old) => {
+                    let frequency = self.log.header(old).frequency() + 1;
+                    (self.log.queue_of(old), frequency.min(FREQUENCY_MAX))
+                }
+                None if ghost => (Queue::Main, 0),
+                None => (Queue::Small, 0),
+            };
+            if let Some(new) = self.log.append(queue, draft, frequency) {
+                break (old, new);
+            }
+            // Slots, or the system's memory, have run out before the budget.
+            if self.evict_one(now, false) == Evicted::Nothing {
+                self.settle();
+                return Err(full);
+            }
+        };
+        let mut expires_before = None;
+        if let Some(old) = old {
+            expires_before = self.log.expires_at(old);
+            self.index.replace(hash, old, new);
+            self.uncount(old);
+            self.log.remove(old);
+        } else {
+            let (log, hasher) = (&self.log, &self.hasher);
+            self.index
+                .insert(hash, new, |handle| hasher.hash(log.key(handle)));
+        }
+        self.count(new);
+        self.set_timer(hash, new, expires_before, now);
+        self.settle();
+        Ok(())
+    }
+
+    /// The most that [`Table::append`] may add to the committed bytes.
+    fn growth(&self, hash: u32, draft: &Draft<'_>) -> u64 {
+        let log = Queue::ALL.map(|queue| self.log.growth(queue, draft));
+        let partitions = if self.partitions.is_empty() {
+            u64::from(PARTITION_COUNT) * 4
+        } else {
+            0
+        };
+        let timer = self.wheel.growth();
+        log[0].max(log[1]) + self.index.growth(hash) + partitions + timer
     }
 
     /// Removes a key; whether it was there and alive.
     pub fn remove(&mut self, key: &[u8], now: UnixMs) -> bool {
-        let gone = self.map.remove(key);
-        self.stats.entries = self.map.len() as u64;
-        gone.is_some_and(|(_, e)| e.expires_at.is_none_or(|at| at > now))
-    }
-
-    /// Expires, compacts and evicts, at most about `work_max` entries' worth; whether more is due.
-    pub fn maintain(&mut self, now: UnixMs, work_max: usize) -> bool {
-        let _ = work_max;
-        self.map
-            .retain(|_, (_, e)| e.expires_at.is_none_or(|at| at > now));
-        self.stats.entries = self.map.len() as u64;
-        false
+        let found = self.find_live(key, now);
+        if let Some(handle) = found {
+            self.remove_handle(handle);
+            self.settle();
+        }
+        found.is_some()
     }
 
     /// Entries of one partition, expired ones that are not yet swept among them.
     #[must_use]
     pub fn partition_entries(&self, partition: PartitionId) -> u64 {
-        self.map.values().filter(|(p, _)| *p == partition).count() as u64
-    }
-
-    /// Visits live entries of the partitions that `wanted` names until `visit` returns false or
-    /// about `work_max` entries were looked at. Every key that is present throughout a whole scan
-    /// is visited at least once, whatever is written meanwhile. `None` when the scan is complete.
-    pub fn scan(
-        &mut self,
-        cursor: Cursor,
-        now: UnixMs,
-        work_max: usize,
-        wanted: impl Fn(PartitionId) -> bool,
-        mut visit: impl FnMut(PartitionId, &[u8], EntryRef<'_>) -> bool,
-    ) -> Option<Cursor> {
-        let _ = (cursor, work_max, now);
-        for (key, (partition, entry)) in &self.map {
-            if wanted(*partition) && !visit(*partition, key, as_ref(entry)) {
-                break;
-            }
-        }
-        None
+        self.partitions
+            .get(partition.index())
+            .copied()
+            .map_or(0, u64::from)
     }
 
     /// The counters and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            entries: self.entries,
+            data_bytes: self.data_bytes,
+            committed_bytes: self.committed_bytes(),
+            hits: self.counts.hits,
+            misses: self.counts.misses,
+            evictions: self.counts.evictions,
+            expirations: self.counts.expirations,
+            waste_bytes: self.log.waste_bytes(),
+            index_bytes: self.index.bytes(),
+            timer_bytes: self.timer_bytes(),
+            external_bytes: self.log.external_bytes(),
+        }
+    }
+
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |handle| self.log.key(handle) == key)
+    }
+
+    /// The entry of a key, unless its time has come; then it is removed.
+    fn find_live(&mut self, key: &[u8], now: UnixMs) -> Option<u32> {
+        let handle = self.find(self.hasher.hash(key), key)?;
+        if !self.log.is_expired(handle, now) {
+            return Some(handle);
+        }
+        self.counts.expirations += 1;
+        self.remove_handle(handle);
+        self.settle();
+        None
+    }
+
+    /// Takes an entry out of everything. Timers forget it when they fire.
+    fn remove_handle(&mut self, handle: u32) {
+        let hash = self.hasher.hash(self.log.key(handle));
+        self.index.remove(hash, handle);
+        self.uncount(handle);
+        self.log.remove(handle);
+    }
+
+    fn count(&mut self, handle: u32) {
+        if self.partitions.is_empty() {
+            self.partitions.resize(usize::from(PARTITION_COUNT), 0);
+        }
+        let header = self.log.header(handle);
+        if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
+            *entries += 1;
+        }
+        self.timed += usize::from(header.expires());
+        self.entries += 1;
+        self.data_bytes += self.log.data_bytes(handle);
+    }
+
+    fn uncount(&mut self, handle: u32) {
+        let header = self.log.header(handle);
+        if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
+            *entries -= 1;
+        }
+        self.timed -= usize::from(header.expires());
+        self.entries -= 1;
+        self.data_bytes -= self.log.data_bytes(handle);
+    }
+
+    /// Adds an item to the wheel unless the one of the entry before comes early enough.
+    fn set_timer(&mut self, hash: u32, handle: u32, before: Option<UnixMs>, now: UnixMs) {
+        if let Some(at) = self.log.expires_at(handle)
+            && before.is_none_or(|before| at < before)
+        {
+            self.wheel.add(hash, at, now);
+        }
+    }
+
+    fn timer_bytes(&self) -> u64 {
+        self.wheel.bytes() + self.renewal.as_ref().map_or(0, Renewal::bytes)
+    }
+
+    /// Everything that grows; what a table takes at rest is part of the process's own need.
+    fn committed_bytes(&self) -> u64 {
+        self.log.committed_bytes()
+            + self.index.bytes()
+            + self.timer_bytes()
+            + self.ghost.bytes()
+            + size_of_val(&*self.partitions) as u64
+    }
+
+    /// Tells the budget what is committed now.
+    fn settle(&mut self) {
+        self.account.settle(self.committed_bytes());
     }
 }
 
-fn as_ref(e: &Entry) -> EntryRef<'_> {
-    EntryRef {
-        kind: e.kind,
-        data: &e.data,
-        version: e.version,
-        expires_at: e.expires_at,
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Table");
+        out.field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

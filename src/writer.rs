@@ -38,7 +38,7 @@ use self::core::Core;
 use crate::clock::{Clock, UnixMs};
 use crate::command::{self, Command, EntryRef};
 use crate::key::PartitionId;
-use crate::table::{Budget, Cursor, Stats, Table};
+use crate::table::{self, Budget, Cursor, Stats, Table};
 use crate::version::NodeId;
 
 /// What a writer is made with.
@@ -75,9 +75,23 @@ pub enum Error {
         /// What all entries may take.
         limit: u64,
     },
+    /// The key is longer than a table can hold.
+    #[error("the key is {0} bytes long; it must have 1 to 4096")]
+    KeyLength(usize),
     /// The command panicked; nothing is known to have changed.
     #[error("the command failed inside the node")]
     Internal,
+}
+
+impl From<table::Error> for Error {
+    fn from(error: table::Error) -> Error {
+        match error {
+            table::Error::Full { wanted_bytes, limit_bytes } => {
+                Error::Full { bytes: wanted_bytes, limit: limit_bytes }
+            }
+            table::Error::KeyLength { bytes } => Error::KeyLength(bytes),
+        }
+    }
 }
 
 /// A handle on a writer; cheap to clone.
@@ -289,11 +303,8 @@ impl Writer {
     }
 
     /// Sets the role of partitions; see [`Role`].
-    pub fn set_role(&self, partitions: impl IntoIterator<Item = PartitionId>, role: Role) {
-        let mut core = self.0.core.lock();
-        for partition in partitions {
-            core.set_role(partition, role);
-        }
+    pub fn set_roles(&self, partitions: &[PartitionId], role: Role) {
+        self.0.core.lock().set_roles(partitions, role);
     }
 
     /// The role of a partition.
@@ -348,9 +359,15 @@ impl Writer {
         self.0.core.lock().absorb_absence(partition, key);
     }
 
-    /// Drops all entries of the `wanted` partitions, in bounded steps.
-    pub fn drop_partitions(&self, wanted: impl Fn(PartitionId) -> bool) {
-        self.0.core.lock().drop_partitions(&wanted);
+    /// Drops all entries of the `wanted` partitions that live elsewhere, letting others have the
+    /// lock in between.
+    pub async fn drop_partitions(&self, wanted: impl Fn(PartitionId) -> bool) {
+        const WORK_MAX: usize = 2_000;
+        let mut at = Some(Cursor::default());
+        while let Some(cursor) = at {
+            at = self.0.core.lock().drop_partitions(&wanted, cursor, WORK_MAX);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Entries held for a partition.

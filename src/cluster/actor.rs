@@ -210,8 +210,18 @@ impl State {
         }
         let outputs = machine.take();
         let publish = outputs.contains(&Output::Publish);
-        for output in outputs {
-            self.carry_out(output);
+        let mut outputs = outputs.into_iter().peekable();
+        while let Some(output) = outputs.next() {
+            // Roles come in long runs.
+            let Output::Role(partition, role) = output else {
+                self.carry_out(output);
+                continue;
+            };
+            let mut partitions = vec![partition];
+            while let Some(Output::Role(next, _)) = outputs.next_if(|output| matches!(output, Output::Role(_, same) if *same == role)) {
+                partitions.push(next);
+            }
+            self.arguments.router.set_roles(&partitions, role);
         }
         if publish {
             self.publish(&machine);
@@ -286,9 +296,7 @@ impl State {
             Output::Close(session, reason) => peers.close(session, &reason),
             Output::Link(node, session) => peers.link(node, session),
             Output::Unlink(node) => peers.unlink(node),
-            Output::Role(partition, role) => {
-                router.writer(partition).set_role([partition], role);
-            }
+            Output::Role(partition, role) => router.set_roles(&[partition], role),
             Output::Pull(from, partitions) => self.start_pull(from, partitions),
             Output::Drop(partitions) => self.start_drop(partitions),
             Output::Publish => {}
@@ -336,8 +344,8 @@ impl State {
         let router = self.arguments.router.clone();
         tokio::spawn(async move {
             for writer in router.writers() {
-                writer.drop_partitions(|partition| partitions.binary_search(&partition).is_ok());
-                tokio::task::yield_now().await;
+                let wanted = |partition| partitions.binary_search(&partition).is_ok();
+                writer.drop_partitions(wanted).await;
             }
         });
     }

@@ -92,10 +92,28 @@ impl Core {
             .count()
     }
 
-    pub(super) fn set_role(&mut self, partition: PartitionId, role: Role) {
-        self.roles[partition.index()] = role;
+    pub(super) fn set_roles(&mut self, partitions: &[PartitionId], role: Role) {
+        if matches!(role, Role::Arriving(_)) {
+            self.drop_leftovers(partitions);
+        }
+        for partition in partitions {
+            self.roles[partition.index()] = role;
+        }
         if !matches!(role, Role::Arriving(_)) && !self.settled.is_empty() {
-            self.settled.retain(|_, (of, _)| *of != partition);
+            self.settled.retain(|_, (of, _)| !partitions.contains(of));
+        }
+    }
+
+    /// What is still here of a partition that was elsewhere meanwhile is out of date, and must not
+    /// pass for what has arrived.
+    fn drop_leftovers(&mut self, partitions: &[PartitionId]) {
+        let left = |p: &&PartitionId| {
+            self.role(**p) == Role::Elsewhere && self.table.partition_entries(**p) > 0
+        };
+        let leftovers: Vec<PartitionId> = partitions.iter().filter(left).copied().collect();
+        if !leftovers.is_empty() {
+            let wanted = |p: PartitionId| leftovers.contains(&p);
+            self.drop_partitions(wanted, Cursor::default(), usize::MAX);
         }
     }
 
@@ -159,7 +177,7 @@ impl Core {
         match effect {
             Effect::None => {}
             Effect::Put(entry) => {
-                self.table.put(partition, &key, entry.as_ref(), now);
+                self.table.put(partition, &key, entry.as_ref(), now).map_err(Error::from)?;
                 if !self.settled.is_empty() {
                     self.settled.remove(&key);
                 }
@@ -189,9 +207,10 @@ impl Core {
         {
             return false;
         }
-        self.table
+        let put = self
+            .table
             .put(moved.partition, &moved.key, moved.entry.as_ref(), now);
-        true
+        put.is_ok()
     }
 
     pub(super) fn absorb_absence(&mut self, partition: PartitionId, key: Bytes) {
@@ -226,7 +245,16 @@ impl Core {
         Scanned { entries, next }
     }
 
-    pub(super) fn drop_partitions(&mut self, wanted: &impl Fn(PartitionId) -> bool) {
-        let _ = wanted;
+    /// Drops entries of partitions that live elsewhere; where to go on, or `None`.
+    pub(super) fn drop_partitions(
+        &mut self,
+        wanted: impl Fn(PartitionId) -> bool,
+        cursor: Cursor,
+        work_max: usize,
+    ) -> Option<Cursor> {
+        // A partition may have come back since it was to be dropped.
+        let roles = &self.roles;
+        let wanted = |p: PartitionId| roles[p.index()] == Role::Elsewhere && wanted(p);
+        self.table.remove_partitions(wanted, cursor, work_max)
     }
 }

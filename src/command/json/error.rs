@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of fault it is. The numbers are the ones on the wire: never reuse one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Code {
     /// The text ends within a value, or holds none.
@@ -95,7 +97,7 @@ impl Code {
 }
 
 /// Why some text is not the JSON that it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
 pub struct Error {
     /// The kind of fault.
     pub code: Code,

@@ -1,0 +1,147 @@
+//! Memory by the page, and values too long to lie in a segment.
+//!
+//! Segments and very long values are anonymous memory maps: a page costs nothing until it is
+//! touched, and all of it returns to the operating system at the moment it is dropped. Shorter
+//! external values come from the allocator, because a process may hold only some 65,000 maps.
+//!
+//! Invariant: [`Externals::bytes`] is what its values and its own list take, rounded up to pages.
+
+use memmap2::{Advice, MmapMut};
+
+/// What memory is committed in.
+pub(super) const PAGE_BYTES: usize = 4096;
+/// External values from this length on get a map of their own.
+const MAP_BYTES_MIN: usize = 1 << 20;
+
+/// `bytes` rounded up to whole pages.
+pub(super) fn pages(bytes: usize) -> usize {
+    bytes.saturating_add(PAGE_BYTES - 1) & !(PAGE_BYTES - 1)
+}
+
+/// A zeroed memory map; `None` if the system refuses.
+pub(super) fn map(bytes: usize) -> Option<MmapMut> {
+    let map = MmapMut::map_anon(bytes).ok()?;
+    // A huge page would commit what nobody has touched. Systems without them refuse the advice,
+    // and need none.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(Advice::NoHugePage);
+    Some(map)
+}
+
+#[derive(Debug)]
+enum Value {
+    Free { next: Option<u32> },
+    Heap(Box<[u8]>),
+    Map { map: MmapMut, bytes: usize },
+}
+
+impl Value {
+    fn copy_of(data: &[u8]) -> Option<Value> {
+        if data.len() >= MAP_BYTES_MIN {
+            let mut map = map(data.len())?;
+            map.get_mut(..data.len())?.copy_from_slice(data);
+            let bytes = data.len();
+            return Some(Value::Map { map, bytes });
+        }
+        let mut heap = Vec::new();
+        heap.try_reserve_exact(data.len()).ok()?;
+        heap.extend_from_slice(data);
+        Some(Value::Heap(heap.into_boxed_slice()))
+    }
+
+    fn data(&self) -> &[u8] {
+        match self {
+            Value::Free { .. } => &[],
+            Value::Heap(data) => data,
+            Value::Map { map, bytes } => map.get(..*bytes).unwrap_or(&[]),
+        }
+    }
+}
+
+/// Values that lie outside the segments, by number.
+#[derive(Debug, Default)]
+pub(super) struct Externals {
+    values: Vec<Value>,
+    free: Option<u32>,
+    value_bytes: u64,
+}
+
+impl Externals {
+    pub(super) fn bytes(&self) -> u64 {
+        self.value_bytes + (self.values.capacity() * size_of::<Value>()) as u64
+    }
+
+    /// What one more value of this length may add to [`Externals::bytes`].
+    pub(super) fn growth(&self, len: usize) -> u64 {
+        let list = if self.free.is_none() && self.values.len() == self.values.capacity() {
+            self.values.capacity().max(4) * size_of::<Value>()
+        } else {
+            0
+        };
+        pages(len).saturating_add(list) as u64
+    }
+
+    /// Keeps a copy; `None` if memory or numbers have run out.
+    pub(super) fn insert(&mut self, data: &[u8]) -> Option<u32> {
+        let value = Value::copy_of(data)?;
+        let number = match self.free {
+            Some(number) => {
+                let place = self.values.get_mut(number as usize)?;
+                if let Value::Free { next } = *place {
+                    self.free = next;
+                }
+                *place = value;
+                number
+            }
+            None => {
+                let number = u32::try_from(self.values.len()).ok()?;
+                self.values.push(value);
+                number
+            }
+        };
+        self.value_bytes += pages(data.len()) as u64;
+        Some(number)
+    }
+
+    pub(super) fn get(&self, number: u32) -> &[u8] {
+        self.values.get(number as usize).map_or(&[], Value::data)
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        let Some(place) = self.values.get_mut(number as usize) else {
+            return;
+        };
+        if matches!(place, Value::Free { .. }) {
+            return;
+        }
+        self.value_bytes -= pages(place.data().len()) as u64;
+        *place = Value::Free { next: self.free };
+        self.free = Some(number);
+        if self.value_bytes == 0 {
+            *self = Externals::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_keep_their_bytes_and_numbers_are_used_again() {
+        let mut externals = Externals::default();
+        let a = externals.insert(&[1; 5000]).unwrap();
+        let b = externals.insert(&vec![2; MAP_BYTES_MIN + 1]).unwrap();
+        assert_eq!(externals.get(a), [1; 5000]);
+        assert!(externals.get(b).iter().all(|x| *x == 2));
+        assert_eq!(externals.get(b).len(), MAP_BYTES_MIN + 1);
+        externals.remove(a);
+        externals.remove(a);
+        assert_eq!(externals.get(a), []);
+        assert_eq!(externals.insert(&[3; 9]), Some(a));
+        assert_eq!(externals.get(a), [3; 9]);
+        externals.remove(a);
+        externals.remove(b);
+        assert_eq!(externals.bytes(), 0);
+    }
+}
