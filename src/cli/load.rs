@@ -206,7 +206,7 @@ impl Args {
                 biased;
                 _ = interrupt.recv() => return End::Signal(2),
                 _ = terminate.recv() => return End::Signal(15),
-                _ = tick.tick() => display.tick(),
+                _ = tick.tick() => display.tick(sender.trouble()),
                 next = sent.next() => match next {
                     None => return End::All,
                     Some(Err(error)) => return End::Broken(error),

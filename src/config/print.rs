@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 
 use super::Loaded;
-use super::load::Origin;
 use super::settings::{SETTINGS, Shown};
 
 #[cfg(doc)]
@@ -30,23 +29,17 @@ impl Loaded {
                 line(&mut out, &format!("\n# {group}"), "");
             }
             let origin = self.origin(setting.name);
-            let shown = (setting.show)(&self.draft);
-            match shown {
+            match (setting.show)(&self.draft) {
                 Shown::Yaml(value) => {
-                    let derived = origin == Origin::Default && value.starts_with("[]");
-                    let note = if derived {
-                        "default: none".to_owned()
-                    } else {
-                        origin.to_string()
-                    };
-                    line(&mut out, &format!("{}: {value}", setting.name), &note);
-                }
-                Shown::Comment(value) => {
                     line(
                         &mut out,
-                        &format!("# {}: {value}", setting.name),
+                        &format!("{}: {value}", setting.name),
                         &origin.to_string(),
                     );
+                }
+                Shown::Comment(value) => {
+                    let note = format!("{origin}: {value}");
+                    line(&mut out, &format!("# {}:", setting.name), &note);
                 }
             }
         }

@@ -19,6 +19,7 @@ pub(super) struct Display {
     bar: Option<ProgressBar>,
     started: Instant,
     line_at: Instant,
+    trouble_at: Option<Instant>,
     /// Where this run began.
     first: Progress,
     now: Progress,
@@ -33,6 +34,7 @@ impl Display {
             bar: std::io::stderr().is_terminal().then(|| bar(bytes)),
             started,
             line_at: started,
+            trouble_at: None,
             first,
             now: first,
             told: 0,
@@ -59,8 +61,14 @@ impl Display {
         }
     }
 
-    /// Time has passed.
-    pub(super) fn tick(&mut self) {
+    /// Time has passed, perhaps with trouble.
+    pub(super) fn tick(&mut self, trouble: Option<String>) {
+        if let Some(why) = trouble
+            && self.trouble_at.is_none_or(|at| at.elapsed() >= LINE_EVERY)
+        {
+            self.trouble_at = Some(Instant::now());
+            self.line(&format!("trying again: {why}"));
+        }
         let counts = self.counts(self.now);
         if let Some(bar) = &self.bar {
             bar.set_message(counts);

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use reqwest::{Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Sender {
     client: Client,
     retry_for: Duration,
+    /// Why something had to be sent again, until the display asks.
+    trouble: Mutex<Option<String>>,
 }
 
 /// One line of a batch's answer.
@@ -48,7 +51,16 @@ struct Attempt {
 impl Sender {
     /// Goes on for `retry_for` after the last success.
     pub(super) fn new(client: Client, retry_for: Duration) -> Sender {
-        Sender { client, retry_for }
+        Sender {
+            client,
+            retry_for,
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// Why something was sent again since this was last asked.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().take()
     }
 
     /// Takes the batch's place in the order at once; sends it when its turn has come.
@@ -84,6 +96,7 @@ impl Sender {
                 if Instant::now() + pause > give_up {
                     anyhow::bail!(attempt.why);
                 }
+                *self.trouble.lock() = Some(attempt.why);
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
