@@ -9,9 +9,9 @@
 //! * [`settings`]: the one list of settings, from which flags, variables, file keys, help and
 //!   `--print-config` all follow.
 //! * [`value`]: how one value is written: sizes, durations, ports, hosts.
-//! * [`file`]: YAML and TOML.
+//! * [`mod@file`]: YAML and TOML.
 //! * [`load`](mod@load): the sources in their order, and messages that name what is wrong, where.
-//! * [`print`]: the settings in effect, as a file that can be read back.
+//! * [`mod@print`]: the settings in effect, as a file that can be read back.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,5 @@
 //! Settings and arguments, with the real binary: what is refused, how, and with which exit code.
+#![allow(clippy::unwrap_used)]
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! The client commands against a small stand-in for a node, which can be told to fail.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
@@ -438,8 +439,9 @@ fn what_passes_is_tried_again() {
 #[test]
 fn the_last_record_of_a_key_stays() {
     let node = Node::start();
-    // The first batch is slow, and its second line has to be sent again.
-    node.fail(&[Fault::Late(Duration::from_millis(300)), Fault::Busy(0)]);
+    // The first batch is slow, and in the last one a line must be sent again.
+    let late = Fault::Late(Duration::from_millis(300));
+    node.fail(&[late, Fault::None, Fault::Busy(0)]);
     let lines: String = (0..6)
         .map(|n| format!("{{\"key\":\"same\",\"data\":{{\"n\":{n}}}}}\n"))
         .collect();
