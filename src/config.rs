@@ -2,14 +2,32 @@
 //!
 //! [`Config`] is what a node is started with; every field has a default that is right for one node
 //! on a laptop. The command line reads flags, the environment and a file into it, in that order
-//! of precedence, and refuses what it does not understand; a program that embeds a node fills it
-//! in directly.
+//! of precedence, and refuses what it does not understand ([`load()`]); a program that embeds a node
+//! fills it in directly. Either way [`Config::validate`] has the last word, so that no room below
+//! has to doubt a setting.
+//!
+//! * [`settings`]: the one list of settings, from which flags, variables, file keys, help and
+//!   `--print-config` all follow.
+//! * [`value`]: how one value is written: sizes, durations, ports, hosts.
+//! * [`mod@file`]: YAML and TOML.
+//! * [`load`](mod@load): the sources in their order, and messages that name what is wrong, where.
+//! * [`mod@print`]: the settings in effect, as a file that can be read back.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::key::KEY_BYTES_MAX;
+
+pub mod file;
+pub mod load;
+pub mod print;
+pub mod settings;
+pub mod validate;
+pub mod value;
+
+pub use load::{Loaded, load};
+pub use validate::Invalid;
 
 /// A secret: printed as `***`, so that no log or `--print-config` gives it away.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +65,17 @@ pub struct Uplink {
     pub host: String,
     /// Its cluster port; `None` tries the default one and this node's own.
     pub port: Option<u16>,
+}
+
+impl fmt::Display for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.host.contains(':'), self.port) {
+            (true, Some(port)) => write!(f, "[{}]:{port}", self.host),
+            (true, None) => write!(f, "[{}]", self.host),
+            (false, Some(port)) => write!(f, "{}:{port}", self.host),
+            (false, None) => f.write_str(&self.host),
+        }
+    }
 }
 
 /// How log lines look.

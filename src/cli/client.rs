@@ -1,0 +1,187 @@
+//! How the client commands reach a node: over its HTTP door.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use reqwest::{Method, RequestBuilder, StatusCode, Url, header};
+use serde::Deserialize;
+
+use smache::config::value::{self, Raw};
+
+use super::{Outcome, Usage, harmless};
+
+/// Which node, and how long to wait for it.
+#[derive(clap::Args)]
+pub(super) struct NodeArgs {
+    /// The node to ask; any one of the cluster will do.
+    #[arg(
+        long,
+        env = "SMACHE_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:4000"
+    )]
+    node: String,
+    /// How long to wait for an answer.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// A connection to a node.
+#[derive(Clone)]
+pub(super) struct Client {
+    base: Url,
+    http: reqwest::Client,
+}
+
+/// What a node answered, of whatever status.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) etag: Option<String>,
+    pub(super) body: Bytes,
+}
+
+/// The one error body of all doors; older ones carry the message alone.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: Option<String>,
+    message: Option<String>,
+}
+
+impl NodeArgs {
+    /// Prepares to ask the node; nothing is sent yet.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let usage = |wrong: &str| {
+            Usage(format!(
+                "--node or SMACHE_URL: `{}` {wrong}; right: http://host:port",
+                self.node
+            ))
+        };
+        let text = match self.node.contains("://") {
+            true => self.node.clone(),
+            false => format!("http://{}", self.node),
+        };
+        let base = Url::parse(&text).map_err(|error| usage(&format!("is no URL ({error})")))?;
+        if base.scheme() != "http" {
+            return Err(usage("does not begin with http://").into());
+        }
+        let http = reqwest::Client::builder()
+            // A proxy for the wide world has no business between a cache and its users.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.timeout.min(Duration::from_secs(5)))
+            .timeout(self.timeout)
+            .build()?;
+        Ok(Client { base, http })
+    }
+}
+
+impl Client {
+    /// A request for a path such as `/api`.
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        self.http.request(method, url)
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(super) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
+        let answer = async {
+            let response = request.send().await?;
+            let status = response.status();
+            let etag = response.headers().get(header::ETAG);
+            let etag = etag
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
+            let body = response.bytes().await?;
+            Ok(Answer { status, etag, body })
+        };
+        answer
+            .await
+            .map_err(|error: reqwest::Error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &reqwest::Error) -> anyhow::Error {
+        let cause = root_cause(error);
+        if error.is_connect() {
+            anyhow::anyhow!(
+                "no node answers at {} ({cause}); --node or SMACHE_URL says where one is",
+                self.base
+            )
+        } else if error.is_timeout() {
+            anyhow::anyhow!("the node at {} did not answer in time", self.base)
+        } else {
+            anyhow::anyhow!("the node at {} broke off ({cause})", self.base)
+        }
+    }
+}
+
+/// What lies under the layers of an error.
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.source().is_none() && error.is_timeout() {
+        return "timed out".to_owned();
+    }
+    cause.to_string()
+}
+
+impl Answer {
+    /// This answer if its status is a success, else what it says is wrong.
+    pub(super) fn success(self) -> anyhow::Result<Answer> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let body: ErrorBody = serde_json::from_slice(&self.body).unwrap_or_default();
+        let code = body.error.map(|code| format!(" {}", harmless(&code)));
+        let message = match body.message {
+            Some(message) => harmless(&message),
+            None => self
+                .status
+                .canonical_reason()
+                .unwrap_or("no reason given")
+                .to_owned(),
+        };
+        let status = self.status.as_u16();
+        anyhow::bail!("{status}{}: {message}", code.unwrap_or_default())
+    }
+
+    /// The body as JSON.
+    pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> anyhow::Result<T> {
+        serde_json::from_slice(&self.body).context("the answer is not what a node would send")
+    }
+}
+
+/// Runs a client command: one thread is enough for it.
+pub(super) fn block_on(
+    command: impl Future<Output = anyhow::Result<Outcome>>,
+) -> anyhow::Result<Outcome> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+/// Reads a span of time from the command line.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    value::duration(&Raw::text(text))
+        .map_err(|reject| format!("{}; right: {}", reject.wrong, reject.right))
+}
+
+/// Reads a time to live: a span of at least a millisecond.
+pub(super) fn ttl(text: &str) -> Result<Duration, String> {
+    let span = duration(text)?;
+    if span.as_millis() == 0 {
+        return Err("a time to live is at least 1ms".to_owned());
+    }
+    Ok(span)
+}
+
+/// A time to live as requests carry it.
+pub(super) fn ttl_text(ttl: Duration) -> String {
+    format!("{}ms", ttl.as_millis())
+}

@@ -1,0 +1,410 @@
+//! The settings themselves, one after the other: what each means, how it is read and shown.
+
+use std::path::PathBuf;
+
+use super::{Form, Setting, Shown};
+use crate::config::validate::check_log;
+use crate::config::value::{self, Raw, Reject};
+use crate::config::{LogFormat, Port, Secret};
+
+/// What most settings have in common, to be overridden.
+const PLAIN: Setting = Setting {
+    name: "",
+    aliases: &[],
+    variable: None,
+    group: "",
+    placeholder: "VALUE",
+    form: Form::One,
+    secret: false,
+    help: "",
+    read: |_, _| Ok(()),
+    show: |_| Shown::Comment(String::new()),
+};
+
+const DOORS: &str = "Doors";
+const CLUSTER: &str = "Cluster";
+const CAPACITY: &str = "Memory and threads";
+const LIMITS: &str = "Limits";
+const TIMES: &str = "Times";
+const LOGGING: &str = "Logging";
+
+/// All of them, in the order in which help and `--print-config` show them.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bind",
+        group: DOORS,
+        placeholder: "ADDRESS",
+        help: "Address that clients reach this node at; 0.0.0.0 or :: is every one of this machine",
+        read: |d, raw| value::address(raw).map(|address| d.config.bind = address),
+        show: |d| quoted(d.config.bind),
+        ..PLAIN
+    },
+    Setting {
+        name: "port",
+        aliases: &["http-port"],
+        variable: Some("PORT"),
+        group: DOORS,
+        placeholder: "PORT",
+        help: "Port for HTTP. Given and taken, it stops the start; the default one gives way to \
+               the next free one. 0 lets the system choose",
+        read: |d, raw| value::port(raw).map(|port| d.config.http_port = Port::Exactly(port)),
+        show: |d| port(d.config.http_port),
+        ..PLAIN
+    },
+    Setting {
+        name: "node-name",
+        variable: Some("NODE_NAME"),
+        group: CLUSTER,
+        placeholder: "NAME@HOST",
+        help: "Name of this node, unique in its cluster",
+        read: |d, raw| {
+            let name = value::text(raw)?;
+            value::check_node_name(&name)?;
+            d.config.node_name = name;
+            Ok(())
+        },
+        show: |d| quoted(&d.config.node_name),
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-bind",
+        group: CLUSTER,
+        placeholder: "ADDRESS",
+        help: "Address that other nodes reach this one at. Beyond loopback it takes a cookie and \
+               cluster-trusted-network",
+        read: |d, raw| value::address(raw).map(|address| d.config.cluster_bind = address),
+        show: |d| quoted(d.config.cluster_bind),
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-port",
+        group: CLUSTER,
+        placeholder: "PORT",
+        help: "Port for the other nodes, TCP and UDP; by default the HTTP port + 500",
+        read: |d, raw| value::port(raw).map(|port| d.config.cluster_port = Port::Exactly(port)),
+        show: |d| port(d.config.cluster_port),
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-advertise",
+        group: CLUSTER,
+        placeholder: "HOST[:PORT]",
+        help: "Where other nodes reach this one's cluster port, if not at the host of its name",
+        read: |d, raw| {
+            d.config.cluster_advertise = optional(raw, |raw| {
+                let host = value::text(raw)?;
+                value::uplink(&host)?;
+                Ok(host)
+            })?;
+            Ok(())
+        },
+        show: |d| match &d.config.cluster_advertise {
+            Some(host) => quoted(host),
+            None => Shown::Comment("the host of the node's name".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "uplinks",
+        aliases: &["uplink"],
+        variable: Some("UPLINK_NODE"),
+        group: CLUSTER,
+        placeholder: "HOST[:PORT]",
+        form: Form::Many,
+        help: "Nodes to join the cluster through, at their cluster ports; all addresses of a name \
+               are tried. None starts a cluster",
+        read: |d, raw| value::uplinks(raw).map(|uplinks| d.config.uplinks = uplinks),
+        show: |d| {
+            let hosts = d
+                .config
+                .uplinks
+                .iter()
+                .map(|uplink| quote(&uplink.to_string()));
+            Shown::Yaml(format!("[{}]", hosts.collect::<Vec<_>>().join(", ")))
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "cookie",
+        variable: Some("COOKIE"),
+        group: CLUSTER,
+        placeholder: "SECRET",
+        secret: true,
+        help: "Secret that the nodes of a cluster share. Every user of this machine can read a \
+               flag: prefer the variable, or cookie-file",
+        read: |d, raw| {
+            d.config.cookie = optional(raw, value::text)?.map(Secret);
+            d.cookie_file = None;
+            Ok(())
+        },
+        show: |d| match d.config.cookie {
+            Some(_) => Shown::Comment("***".to_owned()),
+            None => Shown::Comment("none: the cluster listens on loopback only".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "cookie-file",
+        group: CLUSTER,
+        placeholder: "FILE",
+        help: "File that holds the cookie; white space around it is ignored",
+        read: |d, raw| {
+            d.cookie_file = optional(raw, value::text)?.map(PathBuf::from);
+            d.config.cookie = None;
+            Ok(())
+        },
+        show: |d| match &d.cookie_file {
+            Some(file) => quoted(file.display()),
+            None => Shown::Comment("none".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-trusted-network",
+        group: CLUSTER,
+        placeholder: "BOOL",
+        form: Form::Switch,
+        help: "Says that nobody else reads or changes packets between the nodes, so that the \
+               cluster may go beyond loopback without encryption",
+        read: |d, raw| value::switch(raw).map(|on| d.config.cluster_trusted_network = on),
+        show: |d| plain(d.config.cluster_trusted_network),
+        ..PLAIN
+    },
+    Setting {
+        name: "join-timeout",
+        group: CLUSTER,
+        placeholder: "TIME",
+        help: "How long a node with uplinks waits to join before it starts alone",
+        read: |d, raw| value::duration(raw).map(|span| d.config.join_timeout = span),
+        show: |d| span(d.config.join_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "max-memory",
+        group: CAPACITY,
+        placeholder: "SIZE",
+        help: "Memory that the process keeps to",
+        read: |d, raw| {
+            d.config.max_memory = optional(raw, value::size)?;
+            Ok(())
+        },
+        show: |d| match d.config.max_memory {
+            Some(bytes) => size(bytes),
+            None => Shown::Comment("half of the machine's or the container's memory".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "writers",
+        group: CAPACITY,
+        placeholder: "COUNT",
+        help: "Writer actors, each with a table; 0 is one for every CPU, at least two",
+        read: |d, raw| value::count(raw).map(|count| d.config.writers = count),
+        show: |d| plain(d.config.writers),
+        ..PLAIN
+    },
+    Setting {
+        name: "threads",
+        group: CAPACITY,
+        placeholder: "COUNT",
+        help: "Threads that serve clients; 0 is one for every CPU",
+        read: |d, raw| value::count(raw).map(|count| d.config.threads = count),
+        show: |d| plain(d.config.threads),
+        ..PLAIN
+    },
+    Setting {
+        name: "key-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Longest key, at most 4096 bytes",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.key_bytes_max = bytes),
+        show: |d| size(d.config.key_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
+        name: "value-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Longest value",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.value_bytes_max = bytes),
+        show: |d| size(d.config.value_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
+        name: "body-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Longest body of a request, or line of a batch; by default 1MiB above the longest \
+               value",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.body_bytes_max = bytes),
+        show: |d| size(d.config.body_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
+        name: "json-depth-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Deepest nesting of a JSON document, at most 512",
+        read: |d, raw| value::count(raw).map(|depth| d.config.json_depth_max = depth),
+        show: |d| plain(d.config.json_depth_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "request-keys-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most keys in one GET /api?key=…&key=…",
+        read: |d, raw| value::count(raw).map(|count| d.config.request_keys_max = count),
+        show: |d| plain(d.config.request_keys_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "connections-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most open connections of clients; further ones are turned away at once",
+        read: |d, raw| value::count(raw).map(|count| d.config.connections_max = count),
+        show: |d| plain(d.config.connections_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "requests-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most requests in work at a time; further ones are answered 503",
+        read: |d, raw| value::count(raw).map(|count| d.config.requests_max = count),
+        show: |d| plain(d.config.requests_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "peer-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Most bytes under way to one other node; by default 64MiB, or what the longest \
+               value takes",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.peer_bytes_max = bytes),
+        show: |d| size(d.config.peer_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
+        name: "header-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest time for a client to send the head of its request",
+        read: |d, raw| value::duration(raw).map(|span| d.config.header_timeout = span),
+        show: |d| span(d.config.header_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "idle-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest silence on a connection that is kept alive, or in the middle of a body",
+        read: |d, raw| value::duration(raw).map(|span| d.config.idle_timeout = span),
+        show: |d| span(d.config.idle_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "request-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest time for a request, retries between the nodes included",
+        read: |d, raw| value::duration(raw).map(|span| d.config.request_timeout = span),
+        show: |d| span(d.config.request_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "drain-delay",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "How long a stopping node serves on after it has said that it is not ready",
+        read: |d, raw| value::duration(raw).map(|span| d.config.drain_delay = span),
+        show: |d| span(d.config.drain_delay),
+        ..PLAIN
+    },
+    Setting {
+        name: "shutdown-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest time from the first signal to the end, drain delay included",
+        read: |d, raw| value::duration(raw).map(|span| d.config.shutdown_timeout = span),
+        show: |d| span(d.config.shutdown_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "log",
+        group: LOGGING,
+        placeholder: "FILTER",
+        help: "What is logged: a level, and module=level for exceptions, as in \
+               info,smache::node=debug",
+        read: |d, raw| {
+            // In YAML and TOML, neither `off` nor any level is anything but text.
+            let filter = value::text(raw)?;
+            check_log(&filter)?;
+            d.config.log = filter;
+            Ok(())
+        },
+        show: |d| quoted(&d.config.log),
+        ..PLAIN
+    },
+    Setting {
+        name: "log-format",
+        group: LOGGING,
+        placeholder: "FORM",
+        help: "How it is logged: text for people, or json, one object a line",
+        read: |d, raw| value::log_format(raw).map(|format| d.config.log_format = format),
+        show: |d| {
+            plain(match d.config.log_format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            })
+        },
+        ..PLAIN
+    },
+];
+
+/// Empty means none.
+fn optional<T>(
+    raw: &Raw,
+    read: impl FnOnce(&Raw) -> Result<T, Reject>,
+) -> Result<Option<T>, Reject> {
+    if raw.is_empty() {
+        return Ok(None);
+    }
+    read(raw).map(Some)
+}
+
+fn plain(value: impl ToString) -> Shown {
+    Shown::Yaml(value.to_string())
+}
+
+fn quoted(value: impl ToString) -> Shown {
+    Shown::Yaml(quote(&value.to_string()))
+}
+
+/// A JSON string is a YAML string too.
+fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn port(port: Port) -> Shown {
+    match port {
+        Port::Exactly(number) => plain(number),
+        Port::Preferred(number) => Shown::Comment(format!("{number}, or the next free one")),
+    }
+}
+
+/// In the largest binary unit that leaves no remainder.
+fn size(bytes: u64) -> Shown {
+    let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")]
+        .into_iter()
+        .find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    match unit {
+        Some((shift, unit)) => plain(format!("{}{unit}", bytes >> shift)),
+        None => plain(bytes),
+    }
+}
+
+fn span(span: std::time::Duration) -> Shown {
+    quoted(humantime::format_duration(span))
+}

@@ -1,0 +1,319 @@
+//! What must hold between and about the settings, whoever filled them in.
+//!
+//! Checked once, before a node starts: by the loader, which adds where the value came from, and by
+//! a program that embeds a node. The first violation is reported with the setting's name.
+
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::value::{Reject, check_node_name, uplink};
+use super::{Config, Secret};
+use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT};
+
+/// Fewest bytes of a cookie that guards a cluster beyond loopback.
+pub const COOKIE_BYTES_MIN: usize = 16;
+/// Least memory that a node can be told to keep to: it needs some before it holds a single value.
+pub const MAX_MEMORY_MIN: u64 = 32_000_000;
+/// Deepest nesting that can be allowed.
+pub const JSON_DEPTH_LIMIT: usize = 512;
+/// Longest value that can be allowed.
+pub const VALUE_BYTES_LIMIT: usize = 1 << 30;
+/// What a request body and a frame to a peer hold besides key and value.
+pub const ENVELOPE_BYTES: usize = 64 << 10;
+
+/// A setting whose value cannot stand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {wrong}; right: {right}")]
+pub struct Invalid {
+    /// Its name, as in the file.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub wrong: String,
+    /// What would be right.
+    pub right: String,
+}
+
+fn invalid(
+    setting: &'static str,
+    wrong: impl Into<String>,
+    right: impl Into<String>,
+) -> Result<(), Invalid> {
+    Err(Invalid {
+        setting,
+        wrong: wrong.into(),
+        right: right.into(),
+    })
+}
+
+fn within(
+    setting: &'static str,
+    value: usize,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<(), Invalid> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = range.into_inner();
+    let right = match most {
+        usize::MAX => format!("at least {least}"),
+        _ => format!("from {least} to {most}"),
+    };
+    invalid(setting, format!("{value} is out of range"), right)
+}
+
+impl Config {
+    /// Checks every setting, alone and against the others.
+    ///
+    /// # Errors
+    /// The first that cannot stand.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_names()?;
+        self.validate_cluster()?;
+        self.validate_capacity()?;
+        self.validate_limits()?;
+        self.validate_times()?;
+        check_log(&self.log).map_err(named("log"))
+    }
+
+    fn validate_names(&self) -> Result<(), Invalid> {
+        check_node_name(&self.node_name).map_err(named("node-name"))?;
+        let Some(advertise) = &self.cluster_advertise else {
+            return Ok(());
+        };
+        uplink(advertise).map_err(named("cluster-advertise"))?;
+        Ok(())
+    }
+
+    /// No door listens beyond loopback by accident, and nobody joins there without the secret.
+    fn validate_cluster(&self) -> Result<(), Invalid> {
+        let cookie_bytes = self.cookie.as_ref().map(|Secret(cookie)| cookie.len());
+        if self.cluster_bind.is_loopback() {
+            return match cookie_bytes {
+                Some(0) => invalid("cookie", "it is empty", "some text, or no cookie at all"),
+                _ => Ok(()),
+            };
+        }
+        let beyond = format!("{} is beyond loopback", self.cluster_bind);
+        match cookie_bytes {
+            None => invalid(
+                "cluster-bind",
+                format!("{beyond}, and there is no cookie to keep strangers out"),
+                format!(
+                    "the same cookie of at least {COOKIE_BYTES_MIN} bytes on every node \
+                     (COOKIE, or cookie-file), or a loopback address"
+                ),
+            ),
+            Some(bytes) if bytes < COOKIE_BYTES_MIN => invalid(
+                "cookie",
+                format!("{bytes} bytes are too few while cluster-bind {beyond}"),
+                format!("at least {COOKIE_BYTES_MIN} bytes, hard to guess"),
+            ),
+            Some(_) if !self.cluster_trusted_network => invalid(
+                "cluster-bind",
+                format!("{beyond}, and what passes between the nodes there is not encrypted"),
+                "cluster-trusted-network, if nobody else can read or change packets on that \
+                 network, or a loopback address",
+            ),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn validate_capacity(&self) -> Result<(), Invalid> {
+        if let Some(bytes) = self.max_memory.filter(|bytes| *bytes < MAX_MEMORY_MIN) {
+            return invalid(
+                "max-memory",
+                format!("{bytes} bytes are too few for a node to work in"),
+                format!("at least {}MB", MAX_MEMORY_MIN / 1_000_000),
+            );
+        }
+        within("writers", self.writers, 0..=usize::from(PARTITION_COUNT))?;
+        within("threads", self.threads, 0..=1_024)
+    }
+
+    fn validate_limits(&self) -> Result<(), Invalid> {
+        within("key-bytes-max", self.key_bytes_max, 1..=KEY_BYTES_MAX)?;
+        within(
+            "value-bytes-max",
+            self.value_bytes_max,
+            2..=VALUE_BYTES_LIMIT,
+        )?;
+        within("json-depth-max", self.json_depth_max, 1..=JSON_DEPTH_LIMIT)?;
+        let whole = self.value_bytes_max + self.key_bytes_max;
+        for (setting, bytes) in [
+            ("body-bytes-max", self.body_bytes_max),
+            ("peer-bytes-max", self.peer_bytes_max),
+        ] {
+            if bytes < whole {
+                return invalid(
+                    setting,
+                    format!("{bytes} bytes do not hold the longest key and value"),
+                    format!("at least {whole}, or a smaller value-bytes-max"),
+                );
+            }
+        }
+        within("request-keys-max", self.request_keys_max, 1..=usize::MAX)?;
+        within("connections-max", self.connections_max, 1..=usize::MAX)?;
+        within("requests-max", self.requests_max, 1..=usize::MAX)
+    }
+
+    fn validate_times(&self) -> Result<(), Invalid> {
+        for (setting, span) in [
+            ("header-timeout", self.header_timeout),
+            ("idle-timeout", self.idle_timeout),
+            ("request-timeout", self.request_timeout),
+            ("shutdown-timeout", self.shutdown_timeout),
+        ] {
+            if span == Duration::ZERO {
+                return invalid(setting, "no time at all", "more than zero, as in 2s");
+            }
+        }
+        if self.shutdown_timeout <= self.drain_delay {
+            let delay = humantime::format_duration(self.drain_delay);
+            return invalid(
+                "shutdown-timeout",
+                format!("it ends before the drain delay of {delay} is over"),
+                format!("longer than {delay}, or a shorter drain-delay"),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn named(setting: &'static str) -> impl Fn(Reject) -> Invalid {
+    move |Reject { wrong, right }| Invalid {
+        setting,
+        wrong,
+        right,
+    }
+}
+
+/// Whether some text is a log filter.
+///
+/// A bare word that is no level would be read as the name of a module, and silence all others:
+/// `inof` for `info`. Only this program's own modules may be named so.
+///
+/// # Errors
+/// When it is none.
+pub fn check_log(filter: &str) -> Result<(), Reject> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let reject = |wrong: String| Reject {
+        wrong,
+        right: "a level (off, error, warn, info, debug, trace) or module=level, with commas \
+                between several, as in info,smache::node=debug"
+            .to_owned(),
+    };
+    let known = |word: &str| {
+        LEVELS.contains(&word.to_ascii_lowercase().as_str())
+            || word == "smache"
+            || word.starts_with("smache::")
+            || word.contains(['=', '['])
+    };
+    if filter.trim().is_empty() {
+        return Err(reject("it is empty".to_owned()));
+    }
+    match filter.split(',').map(str::trim).find(|word| !known(word)) {
+        Some(word) if !filter.contains('[') => Err(reject(format!("`{word}` is no level"))),
+        _ => EnvFilter::try_new(filter)
+            .map(drop)
+            .map_err(|error| reject(format!("`{filter}` is no filter: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> Invalid {
+        let mut config = Config::default();
+        change(&mut config);
+        config.validate().unwrap_err()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn beyond_loopback_takes_a_cookie_and_a_word() {
+        let any: IpAddr = [0, 0, 0, 0].into();
+        let mut config = Config {
+            cluster_bind: any,
+            ..Config::default()
+        };
+        let missing = config.validate().unwrap_err();
+        assert_eq!(missing.setting, "cluster-bind");
+        assert!(missing.wrong.contains("no cookie"), "{missing}");
+        config.cookie = Some(Secret("short".to_owned()));
+        assert_eq!(config.validate().unwrap_err().setting, "cookie");
+        config.cookie = Some(Secret("c".repeat(COOKIE_BYTES_MIN)));
+        let plain = config.validate().unwrap_err();
+        assert!(plain.right.contains("cluster-trusted-network"), "{plain}");
+        config.cluster_trusted_network = true;
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_limit_is_named() {
+        type Change = fn(&mut Config);
+        let changes: [(&str, Change); 19] = [
+            ("node-name", |c| c.node_name = "nobody".to_owned()),
+            ("cluster-advertise", |c| {
+                c.cluster_advertise = Some("a b".to_owned())
+            }),
+            ("max-memory", |c| c.max_memory = Some(0)),
+            ("writers", |c| c.writers = 4_097),
+            ("threads", |c| c.threads = 2_000),
+            ("key-bytes-max", |c| c.key_bytes_max = 0),
+            ("key-bytes-max", |c| c.key_bytes_max = 4_097),
+            ("value-bytes-max", |c| c.value_bytes_max = 0),
+            ("json-depth-max", |c| c.json_depth_max = 0),
+            ("json-depth-max", |c| c.json_depth_max = 513),
+            ("body-bytes-max", |c| c.body_bytes_max = c.value_bytes_max),
+            ("peer-bytes-max", |c| c.peer_bytes_max = 1),
+            ("request-keys-max", |c| c.request_keys_max = 0),
+            ("connections-max", |c| c.connections_max = 0),
+            ("requests-max", |c| c.requests_max = 0),
+            ("header-timeout", |c| c.header_timeout = Duration::ZERO),
+            ("request-timeout", |c| c.request_timeout = Duration::ZERO),
+            ("shutdown-timeout", |c| {
+                c.drain_delay = Duration::from_secs(30)
+            }),
+            ("log", |c| c.log = "inof".to_owned()),
+        ];
+        for (setting, change) in changes {
+            assert_eq!(refused(change).setting, setting);
+        }
+    }
+
+    #[test]
+    fn zero_is_a_value_where_it_means_something() {
+        let config = Config {
+            writers: 0,
+            threads: 0,
+            drain_delay: Duration::ZERO,
+            join_timeout: Duration::ZERO,
+            ..Config::default()
+        };
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn log_filters() {
+        for right in [
+            "info",
+            "OFF",
+            "warn,smache=debug",
+            "smache::node",
+            "hyper=info",
+        ] {
+            assert_eq!(check_log(right), Ok(()), "{right}");
+        }
+        for wrong in ["", "inof", "info,verbose", "smache=loud"] {
+            assert!(check_log(wrong).is_err(), "{wrong}");
+        }
+    }
+}
