@@ -147,23 +147,11 @@ fn start(loaded: Loaded) -> anyhow::Result<Outcome> {
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
-    // The one seam to the node.
-    runtime.block_on(node::serve(config))?;
+    let served = runtime.block_on(smache::node::serve(config));
+    // What still runs after an orderly stop, or a forced one, is not waited for.
+    runtime.shutdown_background();
+    served?;
     Ok(Outcome::Done)
-}
-
-/// Stands where the node will be.
-mod node {
-    use smache::config::Config;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("not wired")]
-    pub(super) struct Error;
-
-    pub(super) async fn serve(config: Config) -> Result<(), Error> {
-        drop(config);
-        Err(Error)
-    }
 }
 
 /// Sends the log to standard error, coloured only for a terminal that wants it.
@@ -190,8 +178,7 @@ fn filter(log: &str) -> String {
     };
     let level = match () {
         () if is("off") => "off",
-        () if is("error") => "error",
-        () => "warn",
+        () => "error",
     };
     format!("ractor={level},ractor_cluster={level},{log}")
 }

@@ -226,7 +226,7 @@ impl State {
         if publish {
             self.publish(&machine);
         }
-        if !self.leaving.is_empty() && !machine.has_heirs() {
+        if !self.leaving.is_empty() && !machine.is_needed() {
             // Whoever asked may have stopped waiting.
             for done in self.leaving.drain(..) {
                 let _ = done.send(());

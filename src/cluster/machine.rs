@@ -185,10 +185,11 @@ impl Machine {
         self.membership.leave();
     }
 
-    /// Whether a leaving node still owns something that somebody else could take.
+    /// Whether a leaving node still has something that somebody else could take, or is taking.
     #[must_use]
-    pub fn has_heirs(&self) -> bool {
-        self.ownership.owned() > 0 && !self.membership.eligible().is_empty()
+    pub fn is_needed(&self) -> bool {
+        let heirs = !self.membership.eligible().is_empty();
+        self.ownership.owed() > 0 || (heirs && self.ownership.owned() > 0)
     }
 
     /// This node is gone.

@@ -93,6 +93,8 @@ pub struct Ownership {
     target: Vec<Option<NodeId>>,
     /// Partitions of this node with entries still elsewhere, and where; the first is being pulled.
     arriving: BTreeMap<PartitionId, Vec<NodeId>>,
+    /// Partitions granted away whose new owner has not released the old copy, and that owner.
+    granted: BTreeMap<PartitionId, NodeId>,
     /// When a partition was last claimed.
     claimed: BTreeMap<PartitionId, u64>,
     ticks: u64,
@@ -113,6 +115,7 @@ impl Ownership {
             alive: BTreeSet::from([me]),
             target: vec![None; count],
             arriving: BTreeMap::new(),
+            granted: BTreeMap::new(),
             claimed: BTreeMap::new(),
             ticks: 0,
             actions: Vec::new(),
@@ -145,6 +148,12 @@ impl Ownership {
             .count()
     }
 
+    /// How many partitions were granted away and are still needed here by their new owner.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.granted.len()
+    }
+
     /// How many partitions have entries still on their way.
     #[must_use]
     pub fn arriving(&self) -> usize {
@@ -166,6 +175,7 @@ impl Ownership {
             self.claimed.clear();
         }
         let died: Vec<NodeId> = self.alive.difference(&alive).copied().collect();
+        self.granted.retain(|_, owner| alive.contains(owner));
         self.alive = alive;
         for node in died {
             self.forget_source(node);
@@ -394,6 +404,7 @@ impl Ownership {
                 epoch,
                 owner: Some(from),
             };
+            self.granted.insert(partition, from);
             self.actions.push(Action::Role(partition, Role::Elsewhere));
         }
         if !granted.is_empty() {
@@ -482,6 +493,7 @@ impl Ownership {
                     owner: Some(NodeId(owner)),
                 };
             if NodeId(owner) == from && known && ours.owner != Some(self.me) {
+                self.granted.remove(&partition);
                 drop.push(partition);
             }
         }
