@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_framework_is_never_louder_than_the_rest() {
-        assert_eq!(filter("info"), "ractor=warn,ractor_cluster=warn,info");
+        assert_eq!(filter("info"), "ractor=error,ractor_cluster=error,info");
         assert_eq!(filter("off"), "ractor=off,ractor_cluster=off,off");
         assert_eq!(
             filter("Error,smache=info"),
@@ -199,7 +199,7 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(
-            named.contains("ractor=debug") && !named.contains("ractor=warn"),
+            named.contains("ractor=debug") && !named.contains("ractor=error"),
             "{named}"
         );
     }
