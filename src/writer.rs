@@ -86,9 +86,13 @@ pub enum Error {
 impl From<table::Error> for Error {
     fn from(error: table::Error) -> Error {
         match error {
-            table::Error::Full { wanted_bytes, limit_bytes } => {
-                Error::Full { bytes: wanted_bytes, limit: limit_bytes }
-            }
+            table::Error::Full {
+                wanted_bytes,
+                limit_bytes,
+            } => Error::Full {
+                bytes: wanted_bytes,
+                limit: limit_bytes,
+            },
             table::Error::KeyLength { bytes } => Error::KeyLength(bytes),
         }
     }
@@ -365,7 +369,11 @@ impl Writer {
         const WORK_MAX: usize = 2_000;
         let mut at = Some(Cursor::default());
         while let Some(cursor) = at {
-            at = self.0.core.lock().drop_partitions(&wanted, cursor, WORK_MAX);
+            at = self
+                .0
+                .core
+                .lock()
+                .drop_partitions(&wanted, cursor, WORK_MAX);
             tokio::task::yield_now().await;
         }
     }

@@ -218,7 +218,9 @@ impl State {
                 continue;
             };
             let mut partitions = vec![partition];
-            while let Some(Output::Role(next, _)) = outputs.next_if(|output| matches!(output, Output::Role(_, same) if *same == role)) {
+            while let Some(Output::Role(next, _)) =
+                outputs.next_if(|output| matches!(output, Output::Role(_, same) if *same == role))
+            {
                 partitions.push(next);
             }
             self.arguments.router.set_roles(&partitions, role);

@@ -193,6 +193,13 @@ impl Ownership {
 
     /// A session with `peer` is up: tell it all.
     pub fn connected(&mut self, peer: NodeId) {
+        // A grant may have been lost with an earlier session.
+        let owed = self.granted.iter().filter(|(_, owner)| **owner == peer);
+        let owed: Vec<PartitionId> = owed.map(|(partition, _)| *partition).collect();
+        let owed = self.report(owed);
+        if !owed.is_empty() {
+            self.actions.push(Action::Send(peer, Message::Grant(owed)));
+        }
         let all = self.report(PartitionId::all());
         if !all.is_empty() {
             self.actions.push(Action::Send(peer, Message::Held(all)));
@@ -436,7 +443,8 @@ impl Ownership {
                 epoch,
                 owner: Some(NodeId(owner)),
             };
-            if NodeId(owner) == self.me && granted > self.held[partition.index()] {
+            // Others may have told of the grant before it came.
+            if NodeId(owner) == self.me && granted >= self.held[partition.index()] {
                 self.own(partition, epoch);
                 arriving.push(partition);
             }

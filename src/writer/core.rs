@@ -177,7 +177,9 @@ impl Core {
         match effect {
             Effect::None => {}
             Effect::Put(entry) => {
-                self.table.put(partition, &key, entry.as_ref(), now).map_err(Error::from)?;
+                self.table
+                    .put(partition, &key, entry.as_ref(), now)
+                    .map_err(Error::from)?;
                 if !self.settled.is_empty() {
                     self.settled.remove(&key);
                 }
