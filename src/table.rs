@@ -201,7 +201,7 @@ impl Table {
             self.overwrite(hash, handle, &draft, now);
             self.settle();
             // A lowered limit is kept also by tables that are only written over.
-            self.make_room(0, now);
+            self.make_room(now, |_| 0);
             return Ok(());
         }
         self.append(hash, &draft, now)
@@ -229,7 +229,7 @@ impl Table {
             self.account.starve();
             return Err(full);
         }
-        if !self.make_room(wanted, now) {
+        if !self.make_room(now, |table| table.growth(hash, draft)) {
             self.settle();
             return Err(full);
         }

@@ -21,10 +21,11 @@ const PROMOTE_FREQUENCY_MIN: u8 = 1;
 const SPARED_MAX: usize = 8192;
 
 impl Table {
-    /// Reserves `bytes` of the budget, evicting for them; false if that is not possible.
-    pub(super) fn make_room(&mut self, bytes: u64, now: UnixMs) -> bool {
+    /// Reserves of the budget what `bytes` says, evicting for it; false if that is not possible.
+    /// It is asked again after each eviction, because that may close the segment that had room.
+    pub(super) fn make_room(&mut self, now: UnixMs, bytes: impl Fn(&Table) -> u64) -> bool {
         let mut spared = 0;
-        while !self.account.try_reserve(bytes) {
+        while !self.account.try_reserve(bytes(self)) {
             self.account.starve();
             match self.evict_one(now, spared < SPARED_MAX) {
                 Evicted::Nothing => return false,

@@ -16,6 +16,9 @@ const WASTE_SHARE: u64 = 12;
 /// Items of entries that are gone are tolerated up to the number of those that are not, and these.
 const STALE_ITEMS_MIN: usize = 4096;
 
+/// A surplus is evicted by at least so many entries a call.
+const SURPLUS_ENTRIES_MIN: usize = 8192;
+
 /// Timers being made anew: the wheel before, and how far the walk over the entries has come.
 #[derive(Debug)]
 pub(super) struct Renewal {
@@ -38,11 +41,10 @@ impl Table {
         let mut work = work_max;
         self.expire(now, &mut work);
         self.renew_timers(now, &mut work);
-        self.evict_surplus(now, &mut work);
-        self.compact(now, &mut work);
+        self.compact(&mut work);
         self.shrink_index(&mut work);
         self.log.drop_empty();
-        self.settle();
+        self.evict_surplus(now, &mut work);
         work == 0
     }
 
@@ -108,7 +110,8 @@ impl Table {
         self.renewal = None;
     }
 
-    /// Comes back under a lowered limit, and gives way to a table that got less than its share.
+    /// Comes back under the limit, which may have been lowered, or passed by a page for timers or
+    /// by a compaction; and gives way to a table that got less than its share.
     fn evict_surplus(&mut self, now: UnixMs, work: &mut usize) {
         self.settle();
         let goal = if self.account.should_give_way() {
@@ -117,17 +120,24 @@ impl Table {
         } else {
             u64::MAX
         };
-        while *work > 0 && (self.account.committed() > goal || !self.account.try_reserve(0)) {
+        // A segment's worth, whatever the work: only a whole one gives memory back.
+        let mut left = SURPLUS_ENTRIES_MIN.max(*work);
+        while self.account.committed() > goal || !self.account.try_reserve(0) {
+            if left == 0 {
+                *work = 0;
+                return;
+            }
             if self.evict_one(now, true) == Evicted::Nothing {
                 return;
             }
-            *work -= 1;
+            left -= 1;
+            *work = work.saturating_sub(1);
             self.settle();
         }
     }
 
-    fn compact(&mut self, now: UnixMs, work: &mut usize) {
-        let slack = self.log.segment_bytes() as u64;
+    fn compact(&mut self, work: &mut usize) {
+        let slack = self.log.segment_bytes() as u64 / 4;
         let due =
             |table: &Table| table.log.waste_bytes() > table.log.live_bytes() / WASTE_SHARE + slack;
         if *work == 0 || !due(self) {
@@ -142,11 +152,6 @@ impl Table {
                 index.replace(hasher.hash(key), old, new);
             });
             *work = work.saturating_sub(moved.unwrap_or(0) + 1);
-        }
-        self.settle();
-        // What compaction gains it gains as a whole, but a page may be missing to the limit.
-        while !self.account.try_reserve(0) && self.evict_one(now, true) != Evicted::Nothing {
-            self.settle();
         }
     }
 

@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(wheel.next(UnixMs(10_000)), None);
         let year = 31_536_000_000;
         wheel.add(1, UnixMs(100 * year), UnixMs(10_000));
-        assert_eq!(drive(&mut wheel, &[u64::MAX, 100 * year], 99 * year), []);
+        assert!(drive(&mut wheel, &[u64::MAX, 100 * year], 99 * year).is_empty());
         assert_eq!(drive(&mut wheel, &[u64::MAX, 100 * year], 101 * year), [1]);
         assert_eq!(wheel.next(UnixMs(0)), None);
         assert!(wheel.is_ahead_of(UnixMs(0)));
