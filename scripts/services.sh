@@ -8,8 +8,8 @@
 #
 # Needs either `docker compose` (or docker-compose), or with --local nginx; as root or not. Everything listens on loopback.
 # LB_PORT sets the balancer's port (8080). With --local, BASE_PORT is the first node's HTTP port (4000; the others follow,
-# and each cluster port is 500 above), and SMACHE_PROFILE the Cargo profile. WAIT_S is how long to wait for the cluster
-# (120). LB_ADDRESS=0.0.0.0 opens the Docker balancer to other machines.
+# and each cluster port is 500 above), NODES another number of nodes, and SMACHE_PROFILE the Cargo profile. WAIT_S is how
+# long to wait for the cluster (120). LB_ADDRESS=0.0.0.0 opens the Docker balancer to other machines.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -53,7 +53,7 @@ wait_for_cluster() {
 announce() {
   cat <<END
 
-Four nodes behind http://localhost:$LB_PORT. Try:
+$node_count nodes behind http://localhost:$LB_PORT. Try:
   ./scripts/curl.post.sh $LB_PORT
   ./scripts/curl.get.sh $LB_PORT
 END
@@ -130,8 +130,9 @@ check_alive() {
 }
 
 run_local() {
-  local base=${BASE_PORT:-4000} i port uplink_name=smache@localhost
-  local node_names=("$uplink_name" smache_two@localhost smache_three@localhost smache_four@localhost)
+  local base=${BASE_PORT:-4000} i port name arguments
+  node_count=${NODES:-4}
+  [[ $node_count =~ ^[1-9][0-9]?$ ]] || die "NODES must be a number from 1 to 99, not '$node_count'"
   require_port BASE_PORT "$base"
   require_port "the last cluster port" $((base + node_count - 1 + 500))
   # Debian keeps nginx where only root looks for programs.
@@ -158,12 +159,11 @@ run_local() {
   for ((i = 0; i < node_count; i++)); do
     port=$((base + i))
     echo "server 127.0.0.1:$port max_fails=3 fail_timeout=1s;" >>"$run_directory/servers.conf"
-    if ((i == 0)); then
-      start "${node_names[i]}" "$smache" serve --port "$port" --cluster-port $((port + 500)) --node-name "${node_names[i]}"
-    else
-      start "${node_names[i]}" "$smache" serve --port "$port" --cluster-port $((port + 500)) --node-name "${node_names[i]}" \
-        --uplink "localhost:$((base + 500))"
-    fi
+    name=smache_$((i + 1))@localhost
+    arguments=(--port "$port" --cluster-port $((port + 500)) --node-name "$name")
+    # The first one is the others' uplink.
+    ((i == 0)) || arguments+=(--uplink "localhost:$((base + 500))")
+    start "$name" "$smache" serve "${arguments[@]}"
   done
   start nginx nginx -p "$run_directory/" -e stderr -c "$run_directory/nginx.conf" -g 'daemon off;'
 

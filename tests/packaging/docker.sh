@@ -50,20 +50,31 @@ if [[ -z ${SMACHE_DOCKER_TEST_INSIDE:-} ]] && ! docker info >/dev/null 2>&1; the
   command -v dockerd >/dev/null || fail "dockerd is missing"
   command -v iptables >/dev/null || fail "iptables is missing, which dockerd needs"
   scratch=$(mktemp -d)
-  # Control groups are not in a namespace here: the (empty) ones that the daemon made are removed by hand.
+  inside=
   # shellcheck disable=SC2317
   clean_outside() {
+    trap '' INT TERM
+    # If interrupted: the namespaces, and all in them, end with their first process, which ends with `unshare`.
+    if [[ -n $inside ]]; then
+      kill -KILL "$inside" 2>/dev/null || true
+      wait "$inside" 2>/dev/null || true
+    fi
+    # Control groups are not in a namespace here: the (empty) ones that the daemon made are removed by hand.
+    eventually 5 remove_groups || true
     rm -rf "$scratch"
-    find /sys/fs/cgroup -depth -type d -path '*/smache-test-*' -exec rmdir {} + 2>/dev/null || true
+  }
+  # shellcheck disable=SC2317
+  remove_groups() {
+    find /sys/fs/cgroup -depth -type d -path "*/smache-test-${scratch##*/}*" -exec rmdir {} +
   }
   trap clean_outside EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  SMACHE_DOCKER_TEST_INSIDE=$scratch unshare --net --mount --pid --fork --mount-proc --kill-child "$0" "$binary" &
+  SMACHE_DOCKER_TEST_INSIDE=$scratch TMPDIR=$scratch unshare --net --mount --pid --fork --mount-proc --kill-child "$0" "$binary" &
   inside=$!
-  wait "$inside" && status=0 || status=$?
-  # Interrupted: what is in the namespaces ends with the process that `unshare` waits for.
-  kill "$inside" 2>/dev/null || true
+  status=0
+  wait "$inside" || status=$?
+  inside=
   exit "$status"
 fi
 
@@ -96,7 +107,7 @@ trap 'exit 143' TERM
 start_daemon() {
   : >"$scratch/dockerd.log"
   dockerd --storage-driver="$1" --data-root="$scratch/data-$1" --exec-root="$scratch/exec" \
-    --pidfile="$scratch/dockerd.pid" --host="$DOCKER_HOST" --cgroup-parent="/smache-test-$project" \
+    --pidfile="$scratch/dockerd.pid" --host="$DOCKER_HOST" --cgroup-parent="/smache-test-${scratch##*/}" \
     >>"$scratch/dockerd.log" 2>&1 &
   daemon=$!
   eventually 30 docker info && return 0
