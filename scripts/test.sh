@@ -13,7 +13,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 case ${1:-} in
   -h | --help) print_help; exit ;;
 esac
-command -v cargo >/dev/null || die "cargo is missing: install Rust first (https://rustup.rs)"
+command -v cargo >/dev/null || die "cargo is missing: install Rust first"
 
 absent() {
   echo "test.sh: no $1 here, so NOT tested: $2 (Debian package: $3)" >&2
