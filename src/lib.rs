@@ -7,6 +7,7 @@ pub mod config;
 pub mod door;
 pub mod embed;
 pub mod key;
+pub mod metrics;
 pub mod node;
 pub mod router;
 pub mod table;

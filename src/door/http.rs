@@ -1,63 +1,130 @@
-//! HTTP.
+//! The HTTP door: the Smache API, and what operators and probes ask.
+//!
+//! [`Door::serve`] takes connections (`listener`) and gives each a `front`, through which every
+//! request passes: it gets an id, finds its route in the table of `route`, is admitted or refused,
+//! and counted. A read of a key that lives here is answered by `read` on the spot, in one copy
+//! under the writer's lock. All else goes to work: `many` (several keys, and other nodes' keys),
+//! `write`, `batch`, `locate`, and the `pages`, which are an axum router. Whatever goes wrong
+//! becomes a `failure`, which looks the same everywhere.
+//!
+//! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
+//! the table.
+//!
+//! What bounds a client: connections and requests in work ([`Config::connections_max`],
+//! [`Config::requests_max`]), the head's length and time, the body's length and the pauses in it,
+//! the idle time, and the time in which it does not take its answer (`stream`).
+//!
+//! Later data types (`/cache`, `/counters`, `/flags`, `/kv`, `/sets`, `/hashes`, `/lists`,
+//! `/command`) are fixed routes like `/api`; a catch-all `/{key}` comes behind all of them.
+
+mod accept;
+mod batch;
+mod body;
+mod condition;
+mod draft;
+mod envelope;
+mod failure;
+mod form;
+mod front;
+mod id;
+mod lines;
+mod listener;
+mod locate;
+mod many;
+mod openapi;
+mod pages;
+mod pipeline;
+mod query;
+mod read;
+mod route;
+mod scrape;
+mod stream;
+mod ttl;
+mod write;
+
 use std::sync::Arc;
 
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+pub use self::body::{Body, Incoming};
+pub use self::openapi::document;
+
+use self::front::{Front, Shared};
+use self::stream::State;
+use crate::clock::Clock;
+use crate::command::Command;
 use crate::config::Config;
 use crate::node::status::{Readiness, Reporter};
-use crate::router::Router;
+use crate::router::{self, Answer, Router};
 
-/// What the door needs.
+/// What the door is made with; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Commands go here.
+    /// Answers the commands.
     pub router: Router,
-    /// Status comes from here.
+    /// Knows the node's figures.
     pub reporter: Reporter,
-    /// Whether to answer.
+    /// Whether the node serves.
     pub readiness: Readiness,
-    /// Settings.
+    /// The bounds.
     pub config: Arc<Config>,
 }
 
-/// The door.
-#[derive(Debug)]
-pub struct Door(Context);
+impl Context {
+    /// Carries a command out within the configured time.
+    async fn execute(&self, command: &Command) -> Result<Answer, router::Error> {
+        let deadline = Instant::now() + self.config.request_timeout;
+        self.router.execute(command, deadline).await
+    }
+}
+
+/// The door; cheap to clone. Clones share their counters.
+#[derive(Clone, Debug)]
+pub struct Door {
+    shared: Arc<Shared>,
+    pages: axum::Router,
+}
 
 impl Door {
-    /// A door.
+    /// A closed door.
     #[must_use]
     pub fn new(context: Context) -> Door {
-        Door(context)
+        Door::with_clock(context, Clock::system())
     }
 
-    /// Serves.
-    pub async fn serve(
-        self,
-        listener: tokio::net::TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let reporter = self.0.reporter.clone();
-        let app = axum::Router::new().route(
-            "/status",
-            axum::routing::get(move || {
-                let r = reporter.clone();
-                async move { axum::Json(r.status()) }
-            }),
-        );
-        let _ = (&self.0.router, &self.0.readiness, &self.0.config);
-        let service = hyper_util::service::TowerToHyperService::new(app);
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                accepted = listener.accept() => {
-                    if let Ok((stream, _)) = accepted {
-                        let service = service.clone();
-                        tokio::spawn(async move {
-                            let _ = hyper::server::conn::http1::Builder::new().serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
-                        });
-                    }
-                }
-            }
+    /// A closed door at which a value's remaining time to live is told by `clock`: the one that the
+    /// node's writers go by.
+    #[must_use]
+    pub fn with_clock(context: Context, clock: Clock) -> Door {
+        let shared = Arc::new(Shared::new(context, clock));
+        Door {
+            pages: pages::router(Arc::clone(&shared)),
+            shared,
         }
+    }
+
+    /// Takes connections until `shutdown` completes, lets the requests in work finish, and returns
+    /// when all connections are closed. How long that may take is the caller's decision: dropping
+    /// this future closes what is still open.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        listener::serve(&self, listener, shutdown).await;
+    }
+
+    /// Answers one request without a connection, for programs that embed the node behind a server
+    /// of their own.
+    pub async fn respond<B: Incoming>(&self, request: Request<B>) -> Response<Body> {
+        let front = Front::new(&self.shared, self.pages.clone(), Arc::new(State::default()));
+        match front.answer(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// What `GET /metrics` answers.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        scrape::text(&self.shared)
     }
 }

@@ -1,0 +1,325 @@
+//! The front of the door: one for each connection, and every request passes it.
+//!
+//! It names the request, finds its route, admits or refuses it, and counts the answer. A read of a
+//! key that lives here is answered on the spot, without a future or a box; everything else goes to
+//! work in a boxed future that holds an [`Exchange`].
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use http::header::{ALLOW, HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use tower::ServiceExt;
+
+use super::body::{Body, Incoming};
+use super::draft::X_REQUEST_ID;
+use super::failure::Failure;
+use super::id::RequestId;
+use super::route::{Counts, Entry, Route, method_index};
+use super::stream::State;
+use super::{Context, accept, batch, locate, many, read, write};
+use crate::clock::Clock;
+use crate::command::json;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What all connections of a door share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) context: Context,
+    pub(super) clock: Clock,
+    pub(super) counts: Counts,
+    /// Connections open now, turned away since the start, and taken since the start.
+    pub(super) open: AtomicUsize,
+    pub(super) turned_away: AtomicU64,
+    pub(super) taken: AtomicU32,
+    /// Requests in work now, and refused since the start because there were too many.
+    pub(super) in_work: AtomicUsize,
+    pub(super) refused: AtomicU64,
+    /// How the answer to a read of this node's keys ends.
+    pub(super) node_suffix: Bytes,
+    /// Begins the request ids.
+    door: u32,
+}
+
+impl Shared {
+    pub(super) fn new(context: Context, clock: Clock) -> Shared {
+        let mut suffix = Vec::new();
+        write_node_suffix(context.router.name(), &mut suffix);
+        Shared {
+            context,
+            clock,
+            counts: Counts::default(),
+            open: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
+            taken: AtomicU32::new(0),
+            in_work: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            node_suffix: suffix.into(),
+            door: rand::random(),
+        }
+    }
+}
+
+/// Writes the end of a read's answer.
+pub(super) fn write_node_suffix(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"node\":");
+    json::write_string(name, out);
+    out.push(b'}');
+}
+
+/// A request in work: from its admission until its answer is whole.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    shared: Arc<Shared>,
+    state: Arc<State>,
+}
+
+impl Exchange {
+    fn start(shared: &Arc<Shared>, state: &Arc<State>) -> Result<Exchange, Failure> {
+        let before = shared.in_work.fetch_add(1, Ordering::Relaxed);
+        let exchange = Exchange {
+            shared: Arc::clone(shared),
+            state: Arc::clone(state),
+        };
+        if before >= shared.context.config.requests_max {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+            let message = "too many requests are in work; try again later";
+            return Err(Failure::busy("overloaded", message));
+        }
+        Ok(exchange)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.shared.in_work.fetch_sub(1, Ordering::Relaxed);
+        self.state.end();
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    shared: Arc<Shared>,
+    pages: axum::Router,
+    state: Arc<State>,
+    connection: u32,
+}
+
+/// A request on its way through the door.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) shared: Arc<Shared>,
+    pub(super) parts: Parts,
+    pub(super) id: RequestId,
+}
+
+impl Call {
+    pub(super) fn context(&self) -> &Context {
+        &self.shared.context
+    }
+}
+
+impl Front {
+    pub(super) fn new(shared: &Arc<Shared>, pages: axum::Router, state: Arc<State>) -> Front {
+        Front {
+            connection: shared.taken.fetch_add(1, Ordering::Relaxed),
+            shared: Arc::clone(shared),
+            pages,
+            state,
+        }
+    }
+
+    /// Answers one request.
+    pub(super) fn answer<B: Incoming>(&self, request: Request<B>) -> Answer {
+        let (mut parts, body) = request.into_parts();
+        let entry = Entry::of(parts.uri.path());
+        let method = method_index(&parts.method);
+        let count = self.state.begin();
+        let id = RequestId::of(&parts.headers, self.shared.door, self.connection, count);
+        if entry.route == Route::Api
+            && matches!(parts.method, Method::GET | Method::HEAD)
+            && let Some(answer) = read::here(&self.shared, &mut parts, &id)
+        {
+            let response = answer.unwrap_or_else(|failure| failure.into_response());
+            let response = finish(response, id);
+            self.shared
+                .counts
+                .add(entry.route, method, response.status());
+            return Answer::Ready(Some(response));
+        }
+        let call = Call {
+            shared: Arc::clone(&self.shared),
+            parts,
+            id,
+        };
+        let work = work(
+            call,
+            body,
+            entry,
+            self.pages.clone(),
+            Arc::clone(&self.state),
+        );
+        Answer::Later(Box::pin(work))
+    }
+}
+
+/// All that is not answered on the spot.
+async fn work<B: Incoming>(
+    call: Call,
+    body: B,
+    entry: &'static Entry,
+    pages: axum::Router,
+    state: Arc<State>,
+) -> Response<Body> {
+    state.work();
+    let shared = Arc::clone(&call.shared);
+    let method = method_index(&call.parts.method);
+    let id = call.id.clone();
+    let answer = match Exchange::start(&shared, &state) {
+        Ok(exchange) => dispatch(call, body, entry, pages, exchange).await,
+        Err(failure) => Err(failure),
+    };
+    let response = answer.unwrap_or_else(|failure| {
+        state.linger();
+        failure.into_response()
+    });
+    shared.counts.add(entry.route, method, response.status());
+    finish(response, id)
+}
+
+/// Names the request in an answer that does not yet.
+fn finish(mut response: Response<Body>, id: RequestId) -> Response<Body> {
+    if !response.headers().contains_key(X_REQUEST_ID)
+        && let Some(id) = id.into_header()
+    {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+async fn dispatch<B: Incoming>(
+    call: Call,
+    body: B,
+    entry: &'static Entry,
+    pages: axum::Router,
+    exchange: Exchange,
+) -> Result<Response<Body>, Failure> {
+    let Entry { route, allow, .. } = *entry;
+    let parts = &call.parts;
+    if route == Route::Unknown {
+        return Err(Failure::not_found(parts.uri.path()));
+    }
+    if parts.method == Method::OPTIONS {
+        return Ok(options(allow));
+    }
+    if !entry.allows(&parts.method) {
+        return Err(Failure::method_not_allowed(allow));
+    }
+    if !route.is_data() {
+        return Ok(page(call.parts, entry.path, pages).await);
+    }
+    admit(&call.shared.context)?;
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        refuse_cross_site(&parts.headers)?;
+    }
+    accept::check(route, &parts.headers)?;
+    match (route, &parts.method) {
+        (Route::Locate, _) => locate::answer(&call),
+        (Route::Batch, _) => batch::answer(call, body, exchange),
+        (_, &Method::GET | &Method::HEAD) => many::answer(call, exchange).await,
+        (_, &Method::DELETE) => write::delete(call, body).await,
+        (_, &Method::PATCH) => write::patch(call, body).await,
+        _ => write::put(call, body).await,
+    }
+}
+
+/// Whether the node serves keys yet.
+pub(super) fn admit(context: &Context) -> Result<(), Failure> {
+    if context.readiness.serves() {
+        Ok(())
+    } else {
+        let message = "this node has not joined its cluster yet; try again later";
+        Err(Failure::busy("not_ready", message))
+    }
+}
+
+fn options(allow: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+async fn page(mut parts: Parts, path: &'static str, pages: axum::Router) -> Response<Body> {
+    parts.uri = Uri::from_static(path);
+    let request = Request::from_parts(parts, axum::body::Body::empty());
+    match pages.oneshot(request).await {
+        Ok(response) => response.map(Body::from),
+        Err(never) => match never {},
+    }
+}
+
+/// Refuses a write that a browser sends on behalf of another site. Programs send neither header.
+fn refuse_cross_site(headers: &HeaderMap) -> Result<(), Failure> {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value: &HeaderValue| value.as_bytes())
+    };
+    let same = match (text(SEC_FETCH_SITE), text(ORIGIN)) {
+        (Some(site), _) => matches!(site, b"same-origin" | b"none"),
+        (None, None) => true,
+        (None, Some(origin)) => {
+            let host = origin
+                .windows(3)
+                .position(|window| window == b"://")
+                .map(|scheme| &origin[scheme + 3..]);
+            host.is_some() && host == text(HOST)
+        }
+    };
+    if same {
+        Ok(())
+    } else {
+        let message = "a browser sent this write on behalf of another site";
+        Err(Failure::new(StatusCode::FORBIDDEN, "cross_site", message))
+    }
+}
+
+/// An answer, or the work that leads to it.
+pub(super) enum Answer {
+    Ready(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Answer::Ready(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
+            Answer::Later(work) => work.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+impl<B: Incoming> hyper::service::Service<Request<B>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<B>) -> Answer {
+        self.answer(request)
+    }
+}

@@ -1,0 +1,221 @@
+//! Taking connections: the accept loop, and the life of each connection.
+//!
+//! A connection is a task. It is told to finish through a flag and a notification of which its
+//! waker is registered once, so that a request costs it no more than reading the flag.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+
+use super::Door;
+use super::front::{Front, Shared};
+use super::stream::{State, Stream, Times};
+
+/// The longest head of a request, and the largest piece of a body that is read at a time, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 100;
+/// How many connections that are turned away may be told why at a time.
+const TURNED_AWAY_MAX: usize = 64;
+/// How long telling one may take.
+const TURN_AWAY: Duration = Duration::from_secs(1);
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+content-type: application/json\r\ncontent-length: 104\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+{\"error\":\"too_many_connections\",\"message\":\"too many connections are open; try again later\",\"status\":503}";
+
+/// Tells all connections to finish.
+#[derive(Debug, Default)]
+struct Stop {
+    stopping: AtomicBool,
+    notify: Arc<Notify>,
+}
+
+/// Takes connections until `shutdown`, then waits until all are closed.
+pub(super) async fn serve(door: &Door, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let stop = Arc::new(Stop::default());
+    let turning_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(ended) = connections.join_next() => report(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => admit(door, tcp, &stop, &turning_away, &mut connections),
+                Err(error) => pause(&error).await,
+            },
+        }
+    }
+    drop(listener);
+    stop.stopping.store(true, Ordering::Release);
+    stop.notify.notify_waiters();
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+/// A connection ends in silence, whatever its client did; only a panic is ours.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked; the connection is closed");
+    }
+}
+
+/// Some errors are about one connection; others, such as too many open files, last a while.
+async fn pause(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    let passing = [
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        Interrupted,
+    ];
+    if !passing.contains(&error.kind()) {
+        tracing::warn!(%error, "cannot take connections at the moment");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn admit(
+    door: &Door,
+    tcp: TcpStream,
+    stop: &Arc<Stop>,
+    turning_away: &Arc<Semaphore>,
+    connections: &mut JoinSet<()>,
+) {
+    let shared = &door.shared;
+    let open = shared.open.fetch_add(1, Ordering::Relaxed);
+    let place = Place(Arc::clone(shared));
+    if open < shared.context.config.connections_max {
+        let connection = connect(door, tcp, stop, place);
+        connections.spawn(connection);
+        return;
+    }
+    drop(place);
+    shared.turned_away.fetch_add(1, Ordering::Relaxed);
+    if let Ok(permit) = Arc::clone(turning_away).try_acquire_owned() {
+        connections.spawn(async move {
+            // A client that does not take this in time misses the reason, not more.
+            let _ = tokio::time::timeout(TURN_AWAY, turn_away(tcp)).await;
+            drop(permit);
+        });
+    }
+}
+
+/// A place among the open connections.
+#[derive(Debug)]
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn turn_away(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.write_all(FULL).await?;
+    tcp.shutdown().await?;
+    // Closing on a request that was not read would reset the connection, and lose the answer.
+    let mut scratch = [0; 1024];
+    while tcp.read(&mut scratch).await? > 0 {}
+    Ok(())
+}
+
+fn connect(
+    door: &Door,
+    tcp: TcpStream,
+    stop: &Arc<Stop>,
+    place: Place,
+) -> impl Future<Output = ()> + use<> {
+    // Answers are written whole; waiting for more would only delay them.
+    let _ = tcp.set_nodelay(true);
+    let config = &door.shared.context.config;
+    let times = Times {
+        head: config.header_timeout,
+        idle: config.idle_timeout,
+    };
+    let state = Arc::new(State::default());
+    let stream = Stream::new(tcp, Arc::clone(&state), times);
+    let front = Front::new(&door.shared, door.pages.clone(), state);
+    let connection = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // `stream` does this, for less.
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), front);
+    let life = Life {
+        connection: Box::pin(connection),
+        stopped: Box::pin(Arc::clone(&stop.notify).notified_owned()),
+        listening: false,
+        stop: Arc::clone(stop),
+        finishing: false,
+    };
+    async move {
+        let _place = place;
+        life.await;
+    }
+}
+
+/// A connection from its first byte to its last.
+struct Life {
+    connection: Pin<Box<http1::Connection<TokioIo<Stream>, Front>>>,
+    stopped: Pin<Box<OwnedNotified>>,
+    /// Whether `stopped` knows this task's waker, which never changes: once is enough.
+    listening: bool,
+    stop: Arc<Stop>,
+    finishing: bool,
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !this.finishing {
+            if !this.listening {
+                this.listening = true;
+                // Whether it has come already is what the flag says, which is set before.
+                let _ = this.stopped.as_mut().poll(cx);
+            }
+            if this.stop.stopping.load(Ordering::Acquire) {
+                this.finishing = true;
+                this.connection.as_mut().graceful_shutdown();
+            }
+        }
+        match this.connection.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "a connection ended early");
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_says_how_long_it_is() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let length = format!("content-length: {}\r\n", body.len());
+        assert!(head.contains(&length), "{length}");
+    }
+}

@@ -1,0 +1,397 @@
+//! `GET /openapi.json`: the API in the form that programs read.
+//!
+//! The functions here are never called: they carry the description of an operation each. The tests
+//! of the door ask the running server for every operation and status that is described, and check
+//! that every route is.
+
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use super::locate::Location;
+use super::pages::Ready;
+use crate::node::status::Status;
+
+/// The description of the HTTP API.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Smache",
+        description = "A self-sharding JSON cache. Any node answers for any key. Every error has the \
+            body of the schema `Failure`; besides those named with an operation, 503 (`not_ready`, \
+            `no_owner`, `overloaded`, `peer_lost`), 504 (`deadline`), 507 (`full`) and 500 \
+            (`internal`) are possible wherever keys are concerned, 408 (`body_timeout`) and 413 \
+            (`body_too_large`) wherever a body is sent, and 406 (`not_acceptable`) when the Accept \
+            header leaves out JSON. Answers carry `X-Request-Id`: the request's own, if it has \
+            one of at most 128 visible ASCII characters. One trailing slash on a path is forgiven.",
+    ),
+    paths(
+        paths::get_value,
+        paths::put_value,
+        paths::patch_value,
+        paths::delete_value,
+        paths::batch,
+        paths::locate,
+        paths::root,
+        paths::healthcheck,
+        paths::ready,
+        paths::status,
+        paths::metrics,
+        paths::openapi,
+    ),
+    components(schemas(Results)),
+    tags(
+        (name = "values", description = "Reading and writing values by their keys"),
+        (name = "node", description = "What a node says of itself"),
+    )
+)]
+struct Document;
+
+/// What is answered instead of a result.
+#[derive(Serialize, ToSchema)]
+struct Failure {
+    /// For programs.
+    #[schema(example = "invalid_ttl")]
+    error: String,
+    /// For people: what is wrong, and why.
+    message: String,
+    /// The status of the answer, or of this element of it.
+    #[schema(example = 400)]
+    status: u16,
+}
+
+/// The value of a key.
+#[derive(Serialize, ToSchema)]
+struct Value {
+    /// The key as it was asked for.
+    key: String,
+    /// The value, byte for byte as it was written but for white space; `null` if there is none.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// The node that owns the key.
+    #[schema(example = "smache@localhost")]
+    node: String,
+}
+
+/// The values of several keys, in the order asked for.
+#[derive(Serialize, ToSchema)]
+struct Results {
+    results: Vec<ResultElement>,
+}
+
+/// One of them; `error`, `message` and `status` instead of the rest if this one failed.
+#[derive(Serialize, ToSchema)]
+struct ResultElement {
+    /// The key as it was asked for.
+    key: String,
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// The node that owns the key.
+    node: Option<String>,
+    /// The version of the value, without quotes; absent if there is none.
+    etag: Option<String>,
+    /// Milliseconds left to live; absent if it lives for ever.
+    ttl_ms: Option<u64>,
+    error: Option<String>,
+    message: Option<String>,
+    status: Option<u16>,
+}
+
+/// What `GET /api` answers: for one `key` the value, for several the results.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+enum ValueOrResults {
+    One(Value),
+    Many(Results),
+}
+
+/// A write. Other members are refused.
+#[derive(Serialize, ToSchema)]
+struct Write {
+    /// A string or an integer; the integer `1` and the string `"1"` are one key.
+    #[schema(example = "something")]
+    key: String,
+    /// Must be an object.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+    /// Seconds as an integer, or a duration such as `"300ms"` or `"1h"`; at most 100 years. Absent:
+    /// the value lives for ever.
+    #[schema(value_type = Option<String>, example = "5m")]
+    ttl: Option<String>,
+}
+
+/// A JSON merge patch (RFC 7396) for the value of a key.
+#[derive(Serialize, ToSchema)]
+struct Patch {
+    /// A string or an integer.
+    key: String,
+    /// The patch: an object. A member that is `null` removes, others replace.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+}
+
+/// The value as it is now.
+#[derive(Serialize, ToSchema)]
+struct Written {
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+}
+
+/// A key to delete, if it is not in the query.
+#[derive(Serialize, ToSchema)]
+struct Delete {
+    /// A string or an integer.
+    key: String,
+}
+
+/// Whether there was something to delete.
+#[derive(Serialize, ToSchema)]
+struct Deleted {
+    key: String,
+    deleted: bool,
+}
+
+/// One line of a batch.
+#[derive(Serialize, ToSchema)]
+struct BatchLine {
+    /// `get`, `put`, `patch` or `delete`; absent: `put` if there is `data`, else `get`.
+    op: Option<String>,
+    /// A string or an integer.
+    key: String,
+    /// For `put` and `patch`.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// For `put`.
+    ttl: Option<String>,
+    /// As the header `If-Match`; a single version may stand without quotes.
+    if_match: Option<String>,
+    /// As the header `If-None-Match`.
+    if_none_match: Option<String>,
+}
+
+/// The answer to one line of a batch.
+#[derive(Serialize, ToSchema)]
+struct BatchAnswer {
+    key: Option<String>,
+    /// What the line alone would have been answered with.
+    status: u16,
+    /// After `get` and `patch`.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// After `delete`.
+    deleted: Option<bool>,
+    /// The node that owns the key.
+    node: Option<String>,
+    /// The version of the value, without quotes.
+    etag: Option<String>,
+    ttl_ms: Option<u64>,
+    /// Which line failed, counted from 1.
+    line: Option<u64>,
+    error: Option<String>,
+    message: Option<String>,
+}
+
+#[expect(dead_code, reason = "they carry the description that the macro reads")]
+mod paths {
+    use super::{
+        BatchAnswer, BatchLine, Delete, Deleted, Failure, Location, Patch, Ready, Status,
+        ValueOrResults, Write, Written,
+    };
+
+    /// Read one key, or several
+    ///
+    /// One `key` answers its value, and a key without one answers 200 with `data: null`. Several
+    /// `key=` answer `{"results":[…]}` in the same order, one key's error harming no other;
+    /// conditions do not apply to them.
+    #[utoipa::path(get, path = "/api", tag = "values",
+        params(
+            ("key" = String, Query, description = "The key; may be given several times"),
+            ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the value has one of these ETags"),
+            ("If-Match" = Option<String>, Header, description = "Answer 412 unless the value has one of these ETags"),
+        ),
+        responses(
+            (status = 200, body = ValueOrResults, headers(
+                ("ETag" = String, description = "The version of the value"),
+                ("X-Cache" = String, description = "HIT or MISS"),
+                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
+            ), description = "The value, or that there is none"),
+            (status = 304, description = "The value is the one that the client has"),
+            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_utf8`, `invalid_escape`, `invalid_condition`"),
+            (status = 405, body = Failure, description = "`key_required`: the key is missing, empty or `null`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 412, body = Failure, description = "`precondition_failed`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn get_value() {}
+
+    /// Write a value
+    ///
+    /// Replaces the whole value and its time to live. Forms have the fields `key`, `ttl` and either
+    /// `data` with the JSON text of an object, or `data[name]=text`, `data[name][]=text` and so on.
+    #[utoipa::path(method(post, put), path = "/api", tag = "values",
+        params(
+            ("If-None-Match" = Option<String>, Header, description = "`*` creates only"),
+            ("If-Match" = Option<String>, Header, description = "`*` replaces only; ETags replace only that value"),
+        ),
+        request_body(content((Write = "application/json"), (Write = "application/x-www-form-urlencoded"), (Write = "multipart/form-data"))),
+        responses(
+            (status = 200, body = Written, headers(
+                ("ETag" = String, description = "The version of the value"),
+                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
+            ), description = "The value as it was stored"),
+            (status = 400, body = Failure, description = "`invalid_json`, `too_deep`, `invalid_key`, `key_too_long`, `invalid_data`, `invalid_ttl`, `unknown_member`, `invalid_form`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `body_truncated`"),
+            (status = 403, body = Failure, description = "`cross_site`: a browser sent it for another site"),
+            (status = 405, body = Failure, description = "`key_required`: the key is missing, empty or `null`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 408, body = Failure, description = "`body_timeout`"),
+            (status = 412, body = Failure, description = "`precondition_failed`; ETag has the present version"),
+            (status = 413, body = Failure, description = "`body_too_large`, `value_too_large`"),
+            (status = 415, body = Failure, description = "`unsupported_media_type`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn put_value() {}
+
+    /// Change a value by a merge patch
+    ///
+    /// An absent value is patched as `{}`. The time to live stays as it is.
+    #[utoipa::path(patch, path = "/api", tag = "values",
+        params(
+            ("If-None-Match" = Option<String>, Header, description = "`*` creates only"),
+            ("If-Match" = Option<String>, Header, description = "`*` changes only; ETags change only that value"),
+        ),
+        request_body(content((Patch = "application/json"), (Patch = "application/merge-patch+json"))),
+        responses(
+            (status = 200, body = Written, headers(
+                ("ETag" = String, description = "The version of the value"),
+                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
+            ), description = "The value as it is now"),
+            (status = 400, body = Failure, description = "As for a write"),
+            (status = 403, body = Failure, description = "`cross_site`"),
+            (status = 405, body = Failure, description = "`key_required`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 412, body = Failure, description = "`precondition_failed`"),
+            (status = 413, body = Failure, description = "`body_too_large`, `value_too_large`"),
+            (status = 415, body = Failure, description = "`unsupported_media_type`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn patch_value() {}
+
+    /// Delete a value
+    #[utoipa::path(delete, path = "/api", tag = "values",
+        params(
+            ("key" = Option<String>, Query, description = "The key, unless it is in the body"),
+            ("If-Match" = Option<String>, Header, description = "Delete only that value"),
+            ("If-None-Match" = Option<String>, Header, description = "Delete only another value"),
+        ),
+        request_body = Option<Delete>,
+        responses(
+            (status = 200, body = Deleted, description = "It is gone; `deleted` says whether it was there"),
+            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_key`, `invalid_json`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `unknown_member`"),
+            (status = 403, body = Failure, description = "`cross_site`"),
+            (status = 405, body = Failure, description = "`key_required`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 412, body = Failure, description = "`precondition_failed`"),
+            (status = 413, body = Failure, description = "`body_too_large`"),
+            (status = 415, body = Failure, description = "`unsupported_media_type`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn delete_value() {}
+
+    /// Many operations
+    ///
+    /// One JSON object a line in each direction. Lines are answered in order while later ones still
+    /// arrive. An error answers its own line (`line` counts from 1) and harms no other. Operations on
+    /// one key take effect in the order of their lines. The length of a line is bounded, that of the
+    /// whole is not.
+    #[utoipa::path(post, path = "/api/batch", tag = "values",
+        request_body(content((BatchLine = "application/x-ndjson"), (BatchLine = "application/json"))),
+        responses(
+            (status = 200, body = BatchAnswer, content_type = "application/x-ndjson", description = "A line for each line"),
+            (status = 403, body = Failure, description = "`cross_site`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 415, body = Failure, description = "`unsupported_media_type`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn batch() {}
+
+    /// Where a key lives
+    #[utoipa::path(get, path = "/api/locate", tag = "values",
+        params(("key" = String, Query, description = "The key")),
+        responses(
+            (status = 200, body = Location, description = "Its integer, partition, owner and backups"),
+            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_utf8`, `invalid_escape`"),
+            (status = 405, body = Failure, description = "`key_required`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn locate() {}
+
+    /// Whether the process answers
+    #[utoipa::path(get, path = "/", tag = "node",
+        responses((status = 200, body = serde_json::Value, description = "`{}`")))]
+    fn root() {}
+
+    /// Whether the process answers
+    #[utoipa::path(get, path = "/healthcheck", tag = "node",
+        responses((status = 200, body = serde_json::Value, description = "`{}`")))]
+    fn healthcheck() {}
+
+    /// Whether the node has joined and takes requests
+    #[utoipa::path(get, path = "/ready", tag = "node", responses(
+        (status = 200, body = Ready, description = "It has, and does"),
+        (status = 503, body = Ready, description = "Not yet, or no more"),
+    ))]
+    fn ready() {}
+
+    /// Members, partitions, keys, memory, hit ratio
+    #[utoipa::path(get, path = "/status", tag = "node",
+        responses((status = 200, body = Status, description = "As this node sees it")))]
+    fn status() {}
+
+    /// Figures for Prometheus
+    #[utoipa::path(get, path = "/metrics", tag = "node",
+        responses((status = 200, body = String, content_type = "application/openmetrics-text", description = "OpenMetrics text")))]
+    fn metrics() {}
+
+    /// This document
+    #[utoipa::path(get, path = "/openapi.json", tag = "node",
+        responses((status = 200, body = serde_json::Value, description = "OpenAPI")))]
+    fn openapi() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::door::http::route::ROUTES;
+
+    #[test]
+    fn every_route_and_method_is_described_and_no_other() {
+        let document = serde_json::to_value(document()).unwrap();
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys();
+                methods.map(move |method| (path.clone(), method.to_uppercase()))
+            })
+            .collect();
+        let served: BTreeSet<(String, String)> = ROUTES
+            .iter()
+            .flat_map(|entry| {
+                let methods = entry.allow.split(", ");
+                methods.map(move |method| (entry.path.to_owned(), method.to_owned()))
+            })
+            // HEAD answers as GET does, OPTIONS is the same everywhere.
+            .filter(|(_, method)| method != "HEAD" && method != "OPTIONS")
+            .collect();
+        assert_eq!(described, served);
+    }
+}

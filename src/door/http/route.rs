@@ -1,0 +1,200 @@
+//! The routes, and how many requests each was asked.
+//!
+//! The table here is the one place that says which paths there are and which methods each takes;
+//! the front dispatches by it, `405` quotes it, the counters are labelled by it and the OpenAPI
+//! document is tested against it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{Method, StatusCode};
+
+use crate::metrics::Labels;
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Route {
+    Api,
+    Batch,
+    Locate,
+    Health,
+    Ready,
+    Status,
+    Metrics,
+    OpenApi,
+    /// None of ours.
+    Unknown,
+}
+
+/// A path, where it leads, and what it takes.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) path: &'static str,
+    pub(super) route: Route,
+    /// The methods, as an `Allow` header lists them.
+    pub(super) allow: &'static str,
+}
+
+const fn entry(path: &'static str, route: Route, allow: &'static str) -> Entry {
+    Entry { path, route, allow }
+}
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const READ_AND_WRITE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// All paths, the busiest one first.
+pub(super) static ROUTES: [Entry; 9] = [
+    entry("/api", Route::Api, READ_AND_WRITE),
+    entry("/api/batch", Route::Batch, "POST, OPTIONS"),
+    entry("/api/locate", Route::Locate, READ),
+    entry("/", Route::Health, READ),
+    entry("/healthcheck", Route::Health, READ),
+    entry("/ready", Route::Ready, READ),
+    entry("/status", Route::Status, READ),
+    entry("/metrics", Route::Metrics, READ),
+    entry("/openapi.json", Route::OpenApi, READ),
+];
+
+static UNKNOWN: Entry = entry("", Route::Unknown, "");
+
+impl Entry {
+    /// The entry of a path. One trailing slash is forgiven.
+    pub(super) fn of(path: &str) -> &'static Entry {
+        let path = match path.strip_suffix('/') {
+            Some("") | None => path,
+            Some(shorter) => shorter,
+        };
+        ROUTES
+            .iter()
+            .find(|entry| entry.path == path)
+            .unwrap_or(&UNKNOWN)
+    }
+
+    /// Whether the route takes this method.
+    pub(super) fn allows(&self, method: &Method) -> bool {
+        self.allow
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
+    }
+}
+
+impl Route {
+    /// Whether it works on keys, and so needs a node that has joined.
+    pub(super) fn is_data(self) -> bool {
+        matches!(self, Route::Api | Route::Batch | Route::Locate)
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Route::Api => "/api",
+            Route::Batch => "/api/batch",
+            Route::Locate => "/api/locate",
+            Route::Health => "/healthcheck",
+            Route::Ready => "/ready",
+            Route::Status => "/status",
+            Route::Metrics => "/metrics",
+            Route::OpenApi => "/openapi.json",
+            Route::Unknown => "unknown",
+        }
+    }
+}
+
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
+];
+const ALL: [Route; 9] = [
+    Route::Api,
+    Route::Batch,
+    Route::Locate,
+    Route::Health,
+    Route::Ready,
+    Route::Status,
+    Route::Metrics,
+    Route::OpenApi,
+    Route::Unknown,
+];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// How many requests were answered, by route, method and class of status.
+#[derive(Debug)]
+pub(super) struct Counts([[[AtomicU64; CLASSES.len()]; METHODS.len()]; ALL.len()]);
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts(std::array::from_fn(|_| {
+            std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)))
+        }))
+    }
+}
+
+impl Counts {
+    /// Counts one answer.
+    pub(super) fn add(&self, route: Route, method: usize, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        self.0[route as usize][method][class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All that were counted at least once.
+    pub(super) fn samples(&self) -> Vec<(Labels, u64)> {
+        let mut samples = Vec::new();
+        for (route, methods) in ALL.iter().zip(&self.0) {
+            for (method, classes) in METHODS.iter().zip(methods) {
+                for (class, count) in CLASSES.iter().zip(classes) {
+                    let count = count.load(Ordering::Relaxed);
+                    if count > 0 {
+                        let labels = vec![
+                            ("route", route.label().to_owned()),
+                            ("method", (*method).to_owned()),
+                            ("status", (*class).to_owned()),
+                        ];
+                        samples.push((labels, count));
+                    }
+                }
+            }
+        }
+        samples
+    }
+}
+
+/// The method's place in [`Counts`].
+pub(super) fn method_index(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::PATCH => 4,
+        Method::DELETE => 5,
+        Method::OPTIONS => 6,
+        _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_trailing_slash_is_forgiven() {
+        assert_eq!(Entry::of("/api").route, Route::Api);
+        assert_eq!(Entry::of("/api/").route, Route::Api);
+        assert_eq!(Entry::of("/api//").route, Route::Unknown);
+        assert_eq!(Entry::of("/").route, Route::Health);
+        assert_eq!(Entry::of("").route, Route::Unknown);
+        assert_eq!(Entry::of("/apis").route, Route::Unknown);
+    }
+
+    #[test]
+    fn every_route_counts_in_its_own_place() {
+        let counts = Counts::default();
+        for (place, route) in ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, place);
+        }
+        counts.add(Route::Api, method_index(&Method::PUT), StatusCode::OK);
+        counts.add(Route::Api, method_index(&Method::PUT), StatusCode::CREATED);
+        let samples = counts.samples();
+        assert_eq!(samples.len(), 1);
+        assert_eq!(samples[0].1, 2);
+        assert_eq!(samples[0].0[1].1, "PUT");
+    }
+}

@@ -1,0 +1,202 @@
+//! `GET /metrics`: every figure of the node, each with what it means.
+
+use std::sync::atomic::Ordering;
+
+use super::front::Shared;
+use crate::metrics::Sheet;
+use crate::node::status::State;
+use crate::router::MemberState;
+use crate::writer;
+
+/// The figures, as Prometheus reads them.
+pub(super) fn text(shared: &Shared) -> String {
+    let mut sheet = Sheet::new();
+    node(shared, &mut sheet);
+    table(shared, &mut sheet);
+    cluster(shared, &mut sheet);
+    writers(shared, &mut sheet);
+    door(shared, &mut sheet);
+    sheet.into_text()
+}
+
+fn node(shared: &Shared, sheet: &mut Sheet) {
+    let context = &shared.context;
+    sheet.gauges(
+        "smache_build_info",
+        "Always 1; the labels say which program and node this is",
+        [(
+            vec![
+                ("version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("node", context.router.name().to_string()),
+            ],
+            1.0,
+        )],
+    );
+    sheet.gauge(
+        "smache_uptime_seconds",
+        "Time since the node was started",
+        context.reporter.uptime_ms() as f64 / 1_000.0,
+    );
+    sheet.gauge(
+        "smache_ready",
+        "1 while the node has joined and is not about to stop, else 0",
+        f64::from(u8::from(context.readiness.state() == State::Ready)),
+    );
+}
+
+fn table(shared: &Shared, sheet: &mut Sheet) {
+    let reporter = &shared.context.reporter;
+    let table = reporter.table();
+    let result = |name: &str| vec![("result", name.to_owned())];
+    sheet.counters(
+        "smache_reads",
+        "Reads of keys that this node owns, by whether they found a value",
+        [(result("hit"), table.hits), (result("miss"), table.misses)],
+    );
+    sheet.counter(
+        "smache_evictions",
+        "Entries removed before their time to make room under the memory limit",
+        table.evictions,
+    );
+    sheet.counter(
+        "smache_expirations",
+        "Entries removed because their time to live had passed",
+        table.expirations,
+    );
+    sheet.gauge(
+        "smache_entries",
+        "Entries held; expired ones count until they are swept, within about a second",
+        table.entries as f64,
+    );
+    sheet.gauge(
+        "smache_data_bytes",
+        "Bytes of the keys and values held",
+        table.data_bytes as f64,
+    );
+    sheet.gauge(
+        "smache_committed_bytes",
+        "Bytes that the tables take from the system: data, index, timers and free room",
+        table.committed_bytes as f64,
+    );
+    sheet.gauge(
+        "smache_resident_bytes",
+        "Bytes of memory that the whole process holds resident",
+        reporter.rss_bytes() as f64,
+    );
+    sheet.gauge(
+        "smache_memory_limit_bytes",
+        "Bytes that the process may hold resident; entries are evicted to stay below",
+        reporter.status().memory.max_bytes as f64,
+    );
+}
+
+fn cluster(shared: &Shared, sheet: &mut Sheet) {
+    let router = &shared.context.router;
+    let map = router.map();
+    let partitions = |name: &str| vec![("state", name.to_owned())];
+    sheet.gauges(
+        "smache_partitions",
+        "Partitions: owned by this node, owned but with entries still arriving, owned by nobody",
+        [
+            (partitions("owned"), map.owned_by(router.node()) as f64),
+            (partitions("arriving"), router.arriving() as f64),
+            (partitions("unowned"), map.unowned() as f64),
+        ],
+    );
+    let members = map.members();
+    let count = |state| {
+        members
+            .iter()
+            .filter(|member| member.state == state)
+            .count() as f64
+    };
+    sheet.gauges(
+        "smache_members",
+        "Nodes of the cluster that this one knows, itself among them, by their state",
+        [
+            (partitions("up"), count(MemberState::Up)),
+            (partitions("leaving"), count(MemberState::Leaving)),
+            (partitions("down"), count(MemberState::Down)),
+        ],
+    );
+    let counters = router.counters();
+    let answered = |name: &str| vec![("by", name.to_owned())];
+    sheet.counters(
+        "smache_commands",
+        "Commands carried out here or sent to the node that owns their key",
+        [
+            (answered("here"), counters.local),
+            (answered("peer"), counters.forwarded),
+        ],
+    );
+    sheet.counter(
+        "smache_retries",
+        "Attempts after the first one, because a key had moved or its node was not there",
+        counters.retries,
+    );
+    sheet.counter(
+        "smache_deadlines",
+        "Commands that were not answered within the request timeout",
+        counters.deadlines,
+    );
+}
+
+fn writers(shared: &Shared, sheet: &mut Sheet) {
+    let mut sum = writer::Counters::default();
+    for one in shared.context.router.writers() {
+        let one = one.counters();
+        sum.inline += one.inline;
+        sum.queued += one.queued;
+        sum.panics += one.panics;
+        sum.waiting += one.waiting;
+    }
+    let path = |name: &str| vec![("path", name.to_owned())];
+    sheet.counters(
+        "smache_writes",
+        "Writes by how they were applied: by their caller at once, or by the writer from its queue",
+        [(path("inline"), sum.inline), (path("queued"), sum.queued)],
+    );
+    sheet.counter(
+        "smache_writer_panics",
+        "Commands that failed inside a writer; each was logged and never tried again",
+        sum.panics,
+    );
+    sheet.gauge(
+        "smache_writer_waiting",
+        "Writes in the queues of the writers now",
+        sum.waiting as f64,
+    );
+}
+
+fn door(shared: &Shared, sheet: &mut Sheet) {
+    sheet.counters(
+        "smache_http_requests",
+        "Requests answered over HTTP by route, method and class of status",
+        shared.counts.samples(),
+    );
+    sheet.gauge(
+        "smache_http_requests_in_work",
+        "Requests in work now; reads of this node's own keys are answered at once and not counted",
+        shared.in_work.load(Ordering::Relaxed) as f64,
+    );
+    sheet.counter(
+        "smache_http_requests_refused",
+        "Requests answered 503 because too many were in work",
+        shared.refused.load(Ordering::Relaxed),
+    );
+    sheet.gauge(
+        "smache_http_connections_open",
+        "Client connections open now",
+        shared.open.load(Ordering::Relaxed) as f64,
+    );
+    sheet.counter(
+        "smache_http_connections_accepted",
+        "Client connections taken",
+        u64::from(shared.taken.load(Ordering::Relaxed)),
+    );
+    sheet.counter(
+        "smache_http_connections_rejected",
+        "Client connections turned away because too many were open",
+        shared.turned_away.load(Ordering::Relaxed),
+    );
+}

@@ -1,0 +1,301 @@
+//! A client's connection as bytes, with an eye on the clock.
+//!
+//! What can take too long on a connection, and what happens then:
+//!
+//! - nothing is asked for [`Times::idle`]: the connection is closed (within another quarter of it);
+//! - a request's head is not complete [`Times::head`] after its first piece: 408, closed;
+//! - the client does not take its answer, not a byte for [`Times::idle`]: closed.
+//!
+//! Pauses within a request body are the body's reader's matter, and the time that an answer takes
+//! is the router's: while a request is in work nothing here expires.
+//!
+//! Timing every request would cost as much as answering it, so clocks are looked at only where a
+//! connection waits anyway, and an idle connection is looked after four times in its span.
+//!
+//! After an answer that left a part of the request unread, closing at once would reset the
+//! connection and could take the answer with it. Such a connection *lingers*: it says that it will
+//! write no more, then reads and throws away, for a bounded time.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// How long a connection that was answered early is read from before it is closed.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much is read and thrown away meanwhile.
+const LINGER_BYTES_MAX: usize = 8 << 20;
+
+/// What a client is answered whose request's head takes too long.
+const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+content-type: application/json\r\ncontent-length: 97\r\nconnection: close\r\n\r\n\
+{\"error\":\"header_timeout\",\"message\":\"the head of the request took too long to send\",\"status\":408}";
+
+/// The spans that a connection keeps to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For the head of a request, from its first piece on.
+    pub(super) head: Duration,
+    /// For anything that does not happen at all.
+    pub(super) idle: Duration,
+}
+
+const IDLE: u8 = 0;
+const HEAD: u8 = 1;
+const WORK: u8 = 2;
+
+/// What the stream and the requests on it know of one another.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    phase: AtomicU8,
+    requests: AtomicU64,
+    linger: AtomicBool,
+}
+
+// One task runs all of a connection but for answers that stream; the orderings need not be strong.
+impl State {
+    /// A head is complete. Returns how many there were on the connection with it.
+    pub(super) fn begin(&self) -> u64 {
+        let count = self.requests.load(Ordering::Relaxed) + 1;
+        self.requests.store(count, Ordering::Relaxed);
+        self.phase.store(IDLE, Ordering::Relaxed);
+        self.linger.store(false, Ordering::Relaxed);
+        count
+    }
+
+    /// Its request is not answered at once.
+    pub(super) fn work(&self) {
+        self.phase.store(WORK, Ordering::Relaxed);
+    }
+
+    /// The request in work has its whole answer.
+    pub(super) fn end(&self) {
+        self.phase.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// The answer may come before the end of the request.
+    pub(super) fn linger(&self) {
+        self.linger.store(true, Ordering::Relaxed);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Stream {
+    tcp: TcpStream,
+    state: Arc<State>,
+    times: Times,
+    watch: Watch,
+    timer: Pin<Box<Sleep>>,
+    /// Whether anything was ever read.
+    received: bool,
+    blocked: Option<Pin<Box<Sleep>>>,
+    closing: Option<Closing>,
+}
+
+/// What the timer is set for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    Nothing,
+    /// The head behind so many requests.
+    Head {
+        behind: u64,
+    },
+    /// A quarter of the idle time; there were so many requests, and so many quarters passed.
+    Idle {
+        requests: u64,
+        quarters: u8,
+    },
+}
+
+#[derive(Debug)]
+struct Closing {
+    until: Pin<Box<Sleep>>,
+    bytes_left: usize,
+}
+
+impl Stream {
+    pub(super) fn new(tcp: TcpStream, state: Arc<State>, times: Times) -> Stream {
+        // A new connection owes a request's head.
+        state.phase.store(HEAD, Ordering::Relaxed);
+        Stream {
+            tcp,
+            state,
+            times,
+            watch: Watch::Nothing,
+            timer: Box::pin(tokio::time::sleep(times.head)),
+            received: false,
+            blocked: None,
+            closing: None,
+        }
+    }
+
+    /// The read side waits: is it for too long?
+    fn waits(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let requests = self.state.requests.load(Ordering::Relaxed);
+        let phase = self.state.phase.load(Ordering::Relaxed);
+        let due = self.timer.is_elapsed();
+        let (watch, span) = match (phase, self.watch) {
+            (WORK, _) => return Ok(()),
+            (HEAD, Watch::Head { behind }) if behind == requests => {
+                if !due {
+                    return Ok(());
+                }
+                return Err(self.head_timeout());
+            }
+            (HEAD, _) => (Watch::Head { behind: requests }, self.times.head),
+            (_, Watch::Idle { .. }) if !due => return Ok(()),
+            (
+                _,
+                Watch::Idle {
+                    requests: seen,
+                    quarters,
+                },
+            ) if seen == requests => {
+                if quarters >= 3 {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                let quarters = quarters + 1;
+                (Watch::Idle { requests, quarters }, self.times.idle / 4)
+            }
+            _ => {
+                let quarters = 0;
+                (Watch::Idle { requests, quarters }, self.times.idle / 4)
+            }
+        };
+        self.watch = watch;
+        self.timer.as_mut().reset(Instant::now() + span);
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    fn head_timeout(&mut self) -> io::Error {
+        if self.received && self.blocked.is_none() {
+            // Every earlier answer was written, so the socket takes these few bytes at once; if it
+            // does not the client is not listening anyway.
+            let _ = self.tcp.try_write(HEAD_TIMEOUT);
+        }
+        io::ErrorKind::TimedOut.into()
+    }
+
+    /// A write that came back: starts, ends or checks the wait for a client that does not read.
+    fn wrote<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.blocked = None;
+            return done;
+        }
+        let idle = self.times.idle;
+        let timer = self
+            .blocked
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.tcp).poll_read(cx, buf) {
+            Poll::Ready(done) => {
+                if buf.filled().len() > before {
+                    this.received = true;
+                    if this.state.phase.load(Ordering::Relaxed) == IDLE {
+                        this.state.phase.store(HEAD, Ordering::Relaxed);
+                    }
+                }
+                Poll::Ready(done)
+            }
+            Poll::Pending => match this.waits(cx) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.tcp).poll_write(cx, buf);
+        this.wrote(cx, done)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.tcp).poll_write_vectored(cx, bufs);
+        this.wrote(cx, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
+            // A head that could not be read was answered early, too.
+            let head = this.state.phase.load(Ordering::Relaxed) == HEAD && this.received;
+            if !head && !this.state.linger.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let closing = this.closing.get_or_insert_with(|| Closing {
+            until: Box::pin(tokio::time::sleep(LINGER)),
+            bytes_left: LINGER_BYTES_MAX,
+        });
+        let mut scratch = [0; 4096];
+        while closing.until.as_mut().poll(cx).is_pending() && closing.bytes_left > 0 {
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut this.tcp).poll_read(cx, &mut buf));
+            let count = buf.filled().len();
+            if read.is_err() || count == 0 {
+                break;
+            }
+            closing.bytes_left = closing.bytes_left.saturating_sub(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_early_answer_says_how_long_it_is() {
+        let text = std::str::from_utf8(HEAD_TIMEOUT).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
+    }
+}

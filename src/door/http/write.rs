@@ -1,0 +1,134 @@
+//! Writing one key: `POST`, `PUT`, `PATCH` and `DELETE` on `/api`.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::accept::{self, Format};
+use super::body::{self, Body, Incoming};
+use super::condition::write_condition;
+use super::draft::Draft;
+use super::envelope::{self, Fields};
+use super::failure::Failure;
+use super::form;
+use super::front::Call;
+use super::query::{self, Keys};
+use super::read::{self, ttl_ms, write_data};
+use crate::command::json::{self, Object};
+use crate::command::{Command, Entry, Kind, Reply};
+
+/// The members of a write.
+const WRITE_MEMBERS: [&str; 3] = ["key", "data", "ttl"];
+/// The members of a patch, which keeps the time to live as it is.
+const PATCH_MEMBERS: [&str; 2] = ["key", "data"];
+
+/// `POST|PUT /api`: replaces the value.
+pub(super) async fn put<B: Incoming>(call: Call, body: B) -> Result<Response<Body>, Failure> {
+    let condition = write_condition(&call.parts.headers)?;
+    let formats = [Format::Json, Format::Form, Format::Multipart];
+    let fields = fields(&call, body, &formats, &WRITE_MEMBERS).await?;
+    let command = Command::Put {
+        key: fields.key,
+        kind: Kind::Json,
+        data: fields.data,
+        ttl_ms: fields.ttl_ms,
+        condition,
+    };
+    store(call, &command).await
+}
+
+/// `PATCH /api`: changes the value by a merge patch.
+pub(super) async fn patch<B: Incoming>(call: Call, body: B) -> Result<Response<Body>, Failure> {
+    let condition = write_condition(&call.parts.headers)?;
+    let formats = [Format::Json, Format::MergePatch];
+    let fields = fields(&call, body, &formats, &PATCH_MEMBERS).await?;
+    let command = Command::MergePatch {
+        key: fields.key,
+        patch: fields.data,
+        condition,
+    };
+    store(call, &command).await
+}
+
+/// `DELETE /api?key=K`, or with a body `{"key":K}`.
+pub(super) async fn delete<B: Incoming>(call: Call, body: B) -> Result<Response<Body>, Failure> {
+    let condition = write_condition(&call.parts.headers)?;
+    let config = &call.context().config;
+    let key = match query::keys(call.parts.uri.query(), 1)? {
+        Keys::One(key) => read::key(&key, config.key_bytes_max)?,
+        Keys::Many(_) => return Err(Failure::bad("too_many_keys", "a delete takes one key")),
+        Keys::None if body.is_end_stream() => return Err(Failure::key_required()),
+        Keys::None => {
+            accept::format(&call.parts.headers, &[Format::Json])?;
+            let text = whole(&call, body).await?;
+            let object = Object::parse(&text, config.json_depth_max)?;
+            envelope::only(&object, &["key"])?;
+            envelope::key(&object, config.key_bytes_max)?
+        }
+    };
+    let command = Command::Delete { key, condition };
+    match call.context().execute(&command).await?.reply {
+        Reply::Deleted(deleted) => {
+            let mut draft = Draft::new(&call.id, 64);
+            write_deleted(&command, deleted, draft.body());
+            Ok(draft.respond(StatusCode::OK, None, call.parts.headers))
+        }
+        Reply::ConditionFailed { current } => Err(Failure::precondition_failed(current)),
+        Reply::Value(_) | Reply::Stored { .. } => Err(Failure::unexpected()),
+    }
+}
+
+fn write_deleted(command: &Command, deleted: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"key\":");
+    let key = String::from_utf8_lossy(command.key().as_bytes());
+    json::write_string(&key, out);
+    out.extend_from_slice(b",\"deleted\":");
+    out.extend_from_slice(if deleted { b"true" } else { b"false" });
+    out.push(b'}');
+}
+
+async fn whole<B: Incoming>(call: &Call, body: B) -> Result<Bytes, Failure> {
+    let config = &call.context().config;
+    body::collect(body, config.body_bytes_max, config.idle_timeout).await
+}
+
+/// What the body says, in whichever format.
+async fn fields<B: Incoming>(
+    call: &Call,
+    body: B,
+    formats: &[Format],
+    allowed: &[&str],
+) -> Result<Fields, Failure> {
+    let headers = &call.parts.headers;
+    let format = accept::format(headers, formats)?;
+    let body = whole(call, body).await?;
+    let config = &call.context().config;
+    let (depth_max, key_bytes_max) = (config.json_depth_max, config.key_bytes_max);
+    let pairs = match format {
+        Format::Json | Format::MergePatch | Format::Lines => {
+            return envelope::fields(&body, allowed, depth_max, key_bytes_max);
+        }
+        Format::Form => form::urlencoded(&body)?,
+        Format::Multipart => form::multipart(headers, body).await?,
+    };
+    form::fields(pairs, allowed, depth_max, key_bytes_max)
+}
+
+async fn store(call: Call, command: &Command) -> Result<Response<Body>, Failure> {
+    let entry = match call.context().execute(command).await?.reply {
+        Reply::Stored { entry, .. } => entry,
+        Reply::ConditionFailed { current } => return Err(Failure::precondition_failed(current)),
+        Reply::Value(_) | Reply::Deleted(_) => return Err(Failure::unexpected()),
+    };
+    Ok(stored(call, &entry))
+}
+
+fn stored(call: Call, entry: &Entry) -> Response<Body> {
+    let now = call.shared.clock.now();
+    let mut draft = Draft::new(&call.id, entry.data.len() + 16);
+    draft.version(entry.version, ttl_ms(entry.expires_at, now));
+    let body = draft.body();
+    body.extend_from_slice(b"{\"data\":");
+    write_data(Some(entry.as_ref()), body);
+    body.push(b'}');
+    draft.respond(StatusCode::OK, None, call.parts.headers)
+}
