@@ -1,6 +1,11 @@
 //! Validation and compaction beside serde_json, which validates (`RawValue`) or reads and writes
 //! anew (`Value`); envelopes and merge patches.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot start should stop"
+)]
+
 use std::collections::HashMap;
 use std::hint::black_box;
 

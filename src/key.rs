@@ -188,15 +188,23 @@ fn decimal(text: &[u8]) -> u64 {
             });
             wrapped.wrapping_neg() % KEY_INTEGER_MODULUS
         }
-        digits => digits
-            .iter()
-            .fold(0, |sum, digit| step(sum, 10, u64::from(digit - b'0'))),
+        digits => {
+            // Eighteen digits at a time fit without reduction.
+            let (head, tail) = digits.split_at(digits.len() % 18);
+            let whole = |chunk: &[u8]| {
+                let add = |sum: u64, digit: &u8| sum * 10 + u64::from(digit - b'0');
+                chunk.iter().fold(0, add)
+            };
+            tail.chunks_exact(18).fold(whole(head), |sum, chunk| {
+                step(sum, 10u64.pow(18), whole(chunk))
+            })
+        }
     }
 }
 
 /// Bytes as one big-endian unsigned integer, modulo [`KEY_INTEGER_MODULUS`].
 fn big_endian(bytes: &[u8]) -> u64 {
-    // Seven bytes at a time fit without reduction; only longer keys pay for a division.
+    // Seven bytes at a time fit without reduction.
     let (head, tail) = bytes.split_at(bytes.len() % 7);
     let whole = |chunk: &[u8]| {
         chunk
@@ -207,9 +215,15 @@ fn big_endian(bytes: &[u8]) -> u64 {
         .fold(whole(head), |sum, chunk| step(sum, 1 << 56, whole(chunk)))
 }
 
+/// `sum * base + digit`, reduced. Since 2^64 is 59 modulo the modulus, the upper half of a product
+/// counts 59 times into the lower one, and no division is needed.
 fn step(sum: u64, base: u64, digit: u64) -> u64 {
+    let modulus = u128::from(KEY_INTEGER_MODULUS);
+    let fold = |wide: u128| (wide >> 64) * 59 + u128::from(wide as u64);
     let wide = u128::from(sum) * u128::from(base) + u128::from(digit);
-    (wide % u128::from(KEY_INTEGER_MODULUS)) as u64
+    // The first fold leaves less than 60 * 2^64, the second one less than twice the modulus.
+    let wide = fold(fold(wide));
+    (if wide < modulus { wide } else { wide - modulus }) as u64
 }
 
 #[cfg(test)]

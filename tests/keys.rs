@@ -1,5 +1,7 @@
 //! The keys of the real data: each is itself, and they spread over the partitions.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;

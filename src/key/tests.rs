@@ -212,6 +212,19 @@ fn the_key_that_overflows_plain_addition() {
 }
 
 #[test]
+fn reduction_at_its_edges() {
+    let top = KEY_INTEGER_MODULUS - 1;
+    for sum in [0, 1, 58, 59, 1 << 63, top - 1, top] {
+        for base in [10, 1 << 56, 10u64.pow(18), u64::MAX] {
+            for digit in [0, 1, 58, 59, 1 << 56, u64::MAX] {
+                let wide = u128::from(sum) * u128::from(base) + u128::from(digit);
+                assert_eq!(u128::from(step(sum, base, digit)), wide % MODULUS);
+            }
+        }
+    }
+}
+
+#[test]
 fn lengths_of_keys() {
     assert_eq!(Key::new("", 10), Err(Error::Empty));
     assert_eq!(Key::new("abc", 3).unwrap().as_bytes(), b"abc");
@@ -232,6 +245,12 @@ fn keys_print_without_control_characters() {
 }
 
 proptest! {
+    #[test]
+    fn steps_reduce(sum in 0..KEY_INTEGER_MODULUS, base in any::<u64>(), digit in any::<u64>()) {
+        let wide = u128::from(sum) * u128::from(base) + u128::from(digit);
+        prop_assert_eq!(u128::from(step(sum, base, digit)), wide % MODULUS);
+    }
+
     #[test]
     fn bytes_encode_as_one_big_endian_number(key in proptest::collection::vec(any::<u8>(), 1..200)) {
         let key: Vec<u8> = key.into_iter().map(|byte| if byte == b'{' { b'[' } else { byte }).collect();
