@@ -165,6 +165,14 @@ run_local() {
     ((i == 0)) || arguments+=(--uplink "localhost:$((base + 500))")
     start "$name" "$smache" serve "${arguments[@]}"
   done
+  # nginx last: it would only complain of nodes that are not there yet.
+  for ((i = 0; i < node_count; i++)); do
+    until fetch "http://127.0.0.1:$((base + i))/healthcheck" >/dev/null; do
+      check_alive
+      ((SECONDS < deadline)) || die "the node at port $((base + i)) did not answer in time"
+      sleep 0.1
+    done
+  done
   start nginx nginx -p "$run_directory/" -e stderr -c "$run_directory/nginx.conf" -g 'daemon off;'
 
   wait_for_cluster check_alive || die "the cluster was not complete in time"
