@@ -187,13 +187,14 @@ services=(uplink downlink-1 downlink-2 downlink-3)
 container() {
   docker ps --quiet --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$1"
 }
-# The figures of one node, one a line: partitions that it owns, entries that it holds, members that are up.
+# The figures of one node, one a line: partitions that it owns, entries that it holds, members that are up, partitions
+# of which it still waits for entries.
 figures() {
   docker exec "$(container "$1")" smache status --json | python3 -c '
 import json, sys
 status = json.load(sys.stdin)
 up = sum(member["state"] == "up" for member in status["members"])
-print(status["partitions"]["owned"], status["keys"], up, sep="\n")'
+print(status["partitions"]["owned"], status["keys"], up, status["partitions"].get("arriving", 0), sep="\n")'
 }
 total=0
 for service in "${services[@]}"; do
@@ -218,7 +219,7 @@ docker restart --time 35 "$(container downlink-2)" >/dev/null
 whole_again() {
   local figure
   mapfile -t figure < <(figures downlink-2)
-  ((figure[0] > 0 && figure[2] == 4))
+  ((figure[0] > 0 && figure[2] == 4 && figure[3] == 0))
 }
 eventually 60 whole_again || fail "downlink-2 did not come back"
 ./scripts/curl.post.sh "$LB_PORT" >/dev/null
