@@ -27,7 +27,7 @@ build_smache() {
     [[ -x $smache ]] || die "SMACHE_BIN is $smache, which is not a program"
     return
   fi
-  command -v cargo >/dev/null || die "cargo is missing: install Rust first (https://rustup.rs)"
+  command -v cargo >/dev/null || die "cargo is missing: install Rust first"
   cargo build --locked --profile "$profile" --bin smache
   directory=$profile
   [[ $profile == dev ]] && directory=debug

@@ -35,17 +35,28 @@ fetch() {
   curl --silent --fail --noproxy '*' --connect-timeout 1 --max-time 3 "$1" 2>/dev/null
 }
 
-# Waits until the balancer reaches a node that is ready and sees all nodes up. `$1` is run between the looks, to stop
-# early when there is nothing left to wait for.
+# Whether the node that the balancer asks this time is ready, sees all nodes up and each with a share, and waits for no
+# entries.
+settled() {
+  local status
+  status=$(fetch "http://127.0.0.1:$LB_PORT/status") || return 1
+  (($(grep -oE '"state": ?"up"' <<<"$status" | wc -l) >= node_count)) || return 1
+  grep -qE '"state": ?"ready"' <<<"$status" && ! grep -qE '"(arriving|unowned)": ?[1-9]|"partitions": ?0[,}]' <<<"$status"
+}
+
+# Waits until every node says so: the balancer goes round, so that twice as many looks in a row as there are nodes have met
+# them all. `$1` is run between the looks, to stop early when there is nothing left to wait for.
 wait_for_cluster() {
-  local up
+  local in_a_row=0
   while ((SECONDS < deadline)); do
     "$1"
-    up=$({ fetch "http://127.0.0.1:$LB_PORT/status" || true; } | { grep -oE '"state": ?"up"' || true; } | wc -l)
-    if ((up >= node_count)) && fetch "http://127.0.0.1:$LB_PORT/ready" >/dev/null; then
-      return 0
+    if settled; then
+      in_a_row=$((in_a_row + 1))
+      ((in_a_row < 2 * node_count)) || return 0
+    else
+      in_a_row=0
+      sleep 0.3
     fi
-    sleep 0.3
   done
   return 1
 }
@@ -164,6 +175,14 @@ run_local() {
     # The first one is the others' uplink.
     ((i == 0)) || arguments+=(--uplink "localhost:$((base + 500))")
     start "$name" "$smache" serve "${arguments[@]}"
+  done
+  # nginx last: it would only complain of nodes that are not there yet.
+  for ((i = 0; i < node_count; i++)); do
+    until fetch "http://127.0.0.1:$((base + i))/healthcheck" >/dev/null; do
+      check_alive
+      ((SECONDS < deadline)) || die "the node at port $((base + i)) did not answer in time"
+      sleep 0.1
+    done
   done
   start nginx nginx -p "$run_directory/" -e stderr -c "$run_directory/nginx.conf" -g 'daemon off;'
 

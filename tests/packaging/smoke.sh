@@ -34,12 +34,13 @@ pids+=($!)
 SMACHE_BIN=$binary ./scripts/dev.sh "$second" smache_two@localhost "localhost:$((first + 500))" >"$directory/second.log" 2>&1 &
 pids+=($!)
 
-# Both up, each owning its part, as the node at port $1 sees it.
+# Both up, each owning its part and waiting for none of it, as the node at port $1 sees it.
 joined() {
   "$binary" status --json --node "http://127.0.0.1:$1" 2>/dev/null | python3 -c '
 import json, sys
-members = json.load(sys.stdin)["members"]
-sys.exit(not (len(members) == 2 and all(m["state"] == "up" and m["partitions"] > 0 for m in members)))' 2>/dev/null
+status = json.load(sys.stdin)
+shares = [member["partitions"] for member in status["members"] if member["state"] == "up"]
+sys.exit(not (len(shares) == 2 and all(shares) and status["partitions"]["arriving"] == 0))' 2>/dev/null
 }
 limit=$((SECONDS + 30))
 until joined "$first" && joined "$second"; do
