@@ -50,7 +50,10 @@ impl Drop for Server {
 impl Server {
     /// User and system time of all its processes, and their children.
     fn cpu(&self) -> Duration {
-        self.children.iter().map(|child| process_cpu(child.id())).sum()
+        self.children
+            .iter()
+            .map(|child| process_cpu(child.id()))
+            .sum()
     }
 }
 
@@ -63,9 +66,16 @@ fn process_cpu(pid: u32) -> Duration {
         .map(process_cpu)
         .sum();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the server lives");
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().expect("a name in brackets").split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().map(|at| fields[*at].parse::<u64>().expect("a number")).sum();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .expect("a name in brackets")
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = [11, 12]
+        .iter()
+        .map(|at| fields[*at].parse::<u64>().expect("a number"))
+        .sum();
     // A tick is a hundredth of a second on Linux.
     children + Duration::from_millis(ticks * 10)
 }
@@ -94,7 +104,11 @@ async fn drive(server: &Server, requests: &Requests, seconds: f64, connections: 
         count += one.await.expect("a loop ended early");
     }
     let cpu = server.cpu() - before;
-    Sample { per_cpu_second: count as f64 / cpu.as_secs_f64(), cpu, requests: count }
+    Sample {
+        per_cpu_second: count as f64 / cpu.as_secs_f64(),
+        cpu,
+        requests: count,
+    }
 }
 
 async fn one_connection(
@@ -103,7 +117,9 @@ async fn one_connection(
     index: usize,
     end: Instant,
 ) -> u64 {
-    let mut stream = TcpStream::connect(address).await.expect("the server accepts");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server accepts");
     stream.set_nodelay(true).expect("an option of every socket");
     let mut buffer = vec![0; 64 * 1024];
     let mut count = 0;
@@ -112,7 +128,10 @@ async fn one_connection(
         // A deadline per request would cost more than the request: look now and then.
         for _ in 0..16 {
             at = (at + 7) % requests.len();
-            stream.write_all(&requests[at]).await.expect("the server reads");
+            stream
+                .write_all(&requests[at])
+                .await
+                .expect("the server reads");
             read_response(&mut stream, &mut buffer).await;
             count += 1;
         }
@@ -124,10 +143,15 @@ async fn one_connection(
 async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) {
     let mut filled = 0;
     loop {
-        let read = stream.read(&mut buffer[filled..]).await.expect("the server answers");
+        let read = stream
+            .read(&mut buffer[filled..])
+            .await
+            .expect("the server answers");
         assert!(read > 0, "the server closed the connection");
         filled += read;
-        let Some(head) = memchr::memmem::find(&buffer[..filled], b"\r\n\r\n") else { continue };
+        let Some(head) = memchr::memmem::find(&buffer[..filled], b"\r\n\r\n") else {
+            continue;
+        };
         let text = std::str::from_utf8(&buffer[..head]).expect("a head is ASCII");
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         let length = text
@@ -137,7 +161,10 @@ async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) {
             .and_then(|(_, value)| value.trim().parse::<usize>().ok())
             .expect("a Content-Length");
         while filled < head + 4 + length {
-            let read = stream.read(&mut buffer[filled..]).await.expect("the rest comes");
+            let read = stream
+                .read(&mut buffer[filled..])
+                .await
+                .expect("the rest comes");
             assert!(read > 0, "the server closed the connection");
             filled += read;
         }
@@ -150,11 +177,19 @@ fn key(index: usize) -> String {
 }
 
 fn document(index: usize) -> String {
-    format!(r#"{{"number":{index:06},"text":"{}"}}"#, "x".repeat(FILLING))
+    format!(
+        r#"{{"number":{index:06},"text":"{}"}}"#,
+        "x".repeat(FILLING)
+    )
 }
 
 fn gets(keys: impl Iterator<Item = usize>) -> Requests {
-    let get = |index| format!("GET /api?key={} HTTP/1.1\r\nhost: bench\r\n\r\n", key(index));
+    let get = |index| {
+        format!(
+            "GET /api?key={} HTTP/1.1\r\nhost: bench\r\n\r\n",
+            key(index)
+        )
+    };
     keys.map(|index| get(index).into_bytes()).collect()
 }
 
@@ -178,9 +213,18 @@ fn start(name: &'static str, mut command: Command) -> Server {
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
     let stdout = child.stdout.take().expect("it is piped");
-    let line = BufReader::new(stdout).lines().next().expect("a line").expect("text");
+    let line = BufReader::new(stdout)
+        .lines()
+        .next()
+        .expect("a line")
+        .expect("text");
     let address = field(&line, "http").parse().expect("an address");
-    Server { name, children: vec![child], address, directory: None }
+    Server {
+        name,
+        children: vec![child],
+        address,
+        directory: None,
+    }
 }
 
 fn field<'a>(line: &'a str, name: &str) -> &'a str {
@@ -191,7 +235,15 @@ fn field<'a>(line: &'a str, name: &str) -> &'a str {
 
 fn smache(name: &'static str, arguments: &[&str]) -> (Server, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smache"));
-    command.args(["serve", "--port", "0", "--cluster-port", "0", "--drain-delay", "0s"]);
+    command.args([
+        "serve",
+        "--port",
+        "0",
+        "--cluster-port",
+        "0",
+        "--drain-delay",
+        "0s",
+    ]);
     command.args(["--log", "off"]).args(arguments);
     let mut child = command
         .stdout(Stdio::piped())
@@ -199,10 +251,22 @@ fn smache(name: &'static str, arguments: &[&str]) -> (Server, String) {
         .spawn()
         .expect("the smache binary starts");
     let stdout = child.stdout.take().expect("it is piped");
-    let line = BufReader::new(stdout).lines().next().expect("a line").expect("text");
+    let line = BufReader::new(stdout)
+        .lines()
+        .next()
+        .expect("a line")
+        .expect("text");
     let address = field(&line, "http").parse().expect("an address");
     let cluster = field(&line, "cluster").to_owned();
-    (Server { name, children: vec![child], address, directory: None }, cluster)
+    (
+        Server {
+            name,
+            children: vec![child],
+            address,
+            directory: None,
+        },
+        cluster,
+    )
 }
 
 fn bare_axum() -> Server {
@@ -228,22 +292,41 @@ fn serve_bare() {
         let json = [(CONTENT_TYPE, "application/json")];
         let app = axum::Router::new().route(
             "/api",
-            get(move || async move { (json, found) })
-                .post(move |_body: axum::body::Bytes| async move { ([(CONTENT_TYPE, "application/json")], stored) }),
+            get(move || async move { (json, found) }).post(
+                move |_body: axum::body::Bytes| async move {
+                    ([(CONTENT_TYPE, "application/json")], stored)
+                },
+            ),
         );
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        println!("listening http={}", listener.local_addr().expect("an address"));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        println!(
+            "listening http={}",
+            listener.local_addr().expect("an address")
+        );
         axum::serve(listener, app).await.expect("it serves");
     });
 }
 
 fn nginx() -> Option<Server> {
-    let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().map(PathBuf::from).find(|p| p.exists())?;
+    let program = ["/usr/sbin/nginx", "/usr/bin/nginx"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|p| p.exists())?;
     let directory = tempfile::tempdir().ok()?;
     let path = directory.path().display();
     // nginx cannot choose a port by itself: borrow a free one.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-    let body = format!(r#"{{"key":"{}","data":{},"node":"x"}}"#, key(0), document(0));
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .ok()?
+        .local_addr()
+        .ok()?
+        .port();
+    let body = format!(
+        r#"{{"key":"{}","data":{},"node":"x"}}"#,
+        key(0),
+        document(0)
+    );
     let config = format!(
         "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;\n\
          events {{ worker_connections 256; }}\n\
@@ -253,11 +336,19 @@ fn nginx() -> Option<Server> {
     );
     std::fs::write(directory.path().join("nginx.conf"), config).ok()?;
     let mut command = Command::new(program);
-    command.arg("-c").arg(directory.path().join("nginx.conf")).stdout(Stdio::null());
+    command
+        .arg("-c")
+        .arg(directory.path().join("nginx.conf"))
+        .stdout(Stdio::null());
     let child = command.stderr(Stdio::null()).spawn().ok()?;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     wait_for(|| std::net::TcpStream::connect(address).is_ok());
-    Some(Server { name: "nginx", children: vec![child], address, directory: Some(directory) })
+    Some(Server {
+        name: "nginx",
+        children: vec![child],
+        address,
+        directory: Some(directory),
+    })
 }
 
 fn wait_for(mut met: impl FnMut() -> bool) {
@@ -269,11 +360,19 @@ fn wait_for(mut met: impl FnMut() -> bool) {
 }
 
 async fn fetch(address: SocketAddr, path: &str) -> serde_json::Value {
-    let mut stream = TcpStream::connect(address).await.expect("the server accepts");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server accepts");
     let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("the server reads");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("the server answers");
+    stream
+        .read_to_end(&mut answer)
+        .await
+        .expect("the server answers");
     let head = memchr::memmem::find(&answer, b"\r\n\r\n").expect("a head");
     serde_json::from_slice(&answer[head + 4..]).unwrap_or_default()
 }
@@ -302,18 +401,36 @@ async fn compare(
     bar: Option<f64>,
     options: &Options,
 ) -> Comparison {
-    let mut comparison =
-        Comparison { what, ours: vec![], theirs: vec![], other: theirs.0.name, bar };
+    let mut comparison = Comparison {
+        what,
+        ours: vec![],
+        theirs: vec![],
+        other: theirs.0.name,
+        bar,
+    };
     drive(ours.0, ours.1, options.seconds / 4.0, CONNECTIONS).await;
     drive(theirs.0, theirs.1, options.seconds / 4.0, CONNECTIONS).await;
     for pair in 0..options.pairs {
-        eprint!("\r{what} / {}: pair {} of {}   ", theirs.0.name, pair + 1, options.pairs);
+        eprint!(
+            "\r{what} / {}: pair {} of {}   ",
+            theirs.0.name,
+            pair + 1,
+            options.pairs
+        );
         if pair % 2 == 0 {
-            comparison.ours.push(drive(ours.0, ours.1, options.seconds, CONNECTIONS).await);
-            comparison.theirs.push(drive(theirs.0, theirs.1, options.seconds, CONNECTIONS).await);
+            comparison
+                .ours
+                .push(drive(ours.0, ours.1, options.seconds, CONNECTIONS).await);
+            comparison
+                .theirs
+                .push(drive(theirs.0, theirs.1, options.seconds, CONNECTIONS).await);
         } else {
-            comparison.theirs.push(drive(theirs.0, theirs.1, options.seconds, CONNECTIONS).await);
-            comparison.ours.push(drive(ours.0, ours.1, options.seconds, CONNECTIONS).await);
+            comparison
+                .theirs
+                .push(drive(theirs.0, theirs.1, options.seconds, CONNECTIONS).await);
+            comparison
+                .ours
+                .push(drive(ours.0, ours.1, options.seconds, CONNECTIONS).await);
         }
     }
     eprintln!();
@@ -323,12 +440,20 @@ async fn compare(
 
 impl Comparison {
     fn print(&self, json: bool) {
-        let ratios =
-            self.ours.iter().zip(&self.theirs).map(|(a, b)| a.per_cpu_second / b.per_cpu_second);
+        let ratios = self
+            .ours
+            .iter()
+            .zip(&self.theirs)
+            .map(|(a, b)| a.per_cpu_second / b.per_cpu_second);
         let ratio = spread(ratios.collect());
         let ours = spread(self.ours.iter().map(|s| s.per_cpu_second / 1e3).collect());
         let theirs = spread(self.theirs.iter().map(|s| s.per_cpu_second / 1e3).collect());
-        let bar = self.bar.map(|bar| format!("  bar {bar:.2}: {}", if ratio.1 >= bar { "met" } else { "MISSED" }));
+        let bar = self.bar.map(|bar| {
+            format!(
+                "  bar {bar:.2}: {}",
+                if ratio.1 >= bar { "met" } else { "MISSED" }
+            )
+        });
         if json {
             println!(
                 "{}",
@@ -342,7 +467,13 @@ impl Comparison {
         }
         println!(
             "{:<34} {:>7.1} k/CPU-s   {:<20} {:>7.1} k/CPU-s   ratio {:.3} ({:.3} to {:.3}){}",
-            self.what, ours.1, self.other, theirs.1, ratio.1, ratio.0, ratio.2,
+            self.what,
+            ours.1,
+            self.other,
+            theirs.1,
+            ratio.1,
+            ratio.0,
+            ratio.2,
             bar.unwrap_or_default()
         );
         let _ = self.ours.iter().map(|s| (s.cpu, s.requests)).count();
@@ -352,12 +483,21 @@ impl Comparison {
 /// Least, median, greatest.
 fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
-    (values[0], values[values.len() / 2], values[values.len() - 1])
+    (
+        values[0],
+        values[values.len() / 2],
+        values[values.len() - 1],
+    )
 }
 
 fn rss_mib(server: &Server) -> f64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.children[0].id()));
-    let pages: f64 = statm.unwrap_or_default().split(' ').nth(1).and_then(|p| p.parse().ok()).unwrap_or(0.0);
+    let pages: f64 = statm
+        .unwrap_or_default()
+        .split(' ')
+        .nth(1)
+        .and_then(|p| p.parse().ok())
+        .unwrap_or(0.0);
     pages * 4096.0 / (1 << 20) as f64
 }
 
@@ -380,7 +520,10 @@ async fn idle(options: &Options) {
     let start = spread(starts);
     println!(
         "idle node: ready after {:.0} ms ({:.0} to {:.0}), {:.1} MiB resident, {share:.1}% of a core",
-        start.1, start.0, start.2, rss_mib(&node)
+        start.1,
+        start.0,
+        start.2,
+        rss_mib(&node)
     );
 }
 
@@ -391,11 +534,32 @@ async fn run(options: Options) {
     let bare = bare_axum();
     let (all_gets, all_posts) = (gets(0..KEYS), posts(0..KEYS));
     drive(&alone, &all_posts, 0.5, 4).await;
-    compare("GET", (&alone, &all_gets), (&bare, &all_gets), Some(0.9), &options).await;
-    compare("POST", (&alone, &all_posts), (&bare, &all_posts), Some(0.8), &options).await;
+    compare(
+        "GET",
+        (&alone, &all_gets),
+        (&bare, &all_gets),
+        Some(0.9),
+        &options,
+    )
+    .await;
+    compare(
+        "POST",
+        (&alone, &all_posts),
+        (&bare, &all_posts),
+        Some(0.8),
+        &options,
+    )
+    .await;
     match nginx() {
         Some(nginx) => {
-            compare("GET", (&alone, &all_gets), (&nginx, &all_gets), None, &options).await;
+            compare(
+                "GET",
+                (&alone, &all_gets),
+                (&nginx, &all_gets),
+                None,
+                &options,
+            )
+            .await;
         }
         None => println!("nginx is not installed: not compared"),
     }
@@ -417,24 +581,43 @@ async fn forwarded(options: &Options) {
         if members.len() == 2 && members.iter().all(spread) {
             break;
         }
-        assert!(Instant::now() < end, "the nodes do not share the partitions");
+        assert!(
+            Instant::now() < end,
+            "the nodes do not share the partitions"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (mut own, mut others) = (Vec::new(), Vec::new());
     for index in 0..2 * KEYS {
         let location = fetch(first.address, &format!("/api/locate?key={}", key(index))).await;
-        if location["owner"] == "first@localhost" { own.push(index) } else { others.push(index) }
+        if location["owner"] == "first@localhost" {
+            own.push(index)
+        } else {
+            others.push(index)
+        }
     }
     let mut both = first;
     both.children.push(take_child(second));
     drive(&both, &posts(own.iter().chain(&others).copied()), 1.0, 4).await;
     both.name = "the same, own keys";
     let (own_gets, others_gets) = (gets(own.iter().copied()), gets(others.iter().copied()));
-    compare("GET of another node's key", (&both, &others_gets), (&both, &own_gets), Some(0.5), options)
-        .await;
+    compare(
+        "GET of another node's key",
+        (&both, &others_gets),
+        (&both, &own_gets),
+        Some(0.5),
+        options,
+    )
+    .await;
     let (own_posts, others_posts) = (posts(own.iter().copied()), posts(others.iter().copied()));
-    compare("POST of another node's key", (&both, &others_posts), (&both, &own_posts), None, options)
-        .await;
+    compare(
+        "POST of another node's key",
+        (&both, &others_posts),
+        (&both, &own_posts),
+        None,
+        options,
+    )
+    .await;
 }
 
 fn take_child(mut server: Server) -> Child {
@@ -442,7 +625,11 @@ fn take_child(mut server: Server) -> Child {
 }
 
 fn main() {
-    let mut options = Options { seconds: 2.0, pairs: 5, json: false };
+    let mut options = Options {
+        seconds: 2.0,
+        pairs: 5,
+        json: false,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse::<f64>().ok());
@@ -464,6 +651,8 @@ fn main() {
         }
     }
     options.pairs = options.pairs.max(1);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(run(options));
 }

@@ -25,6 +25,10 @@ use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::version::NodeId;
 use crate::writer::Role;
 
+/// A grant that is not released is repeated after so many ticks.
+const GRANT_TICKS: u64 = 20;
+/// That this node owns something is believed without a grant after so many ticks.
+const RUMOUR_TICKS: u64 = 30;
 /// A claim that is not answered is made again after so many ticks.
 const CLAIM_TICKS: u64 = 10;
 
@@ -93,8 +97,12 @@ pub struct Ownership {
     target: Vec<Option<NodeId>>,
     /// Partitions of this node with entries still elsewhere, and where; the first is being pulled.
     arriving: BTreeMap<PartitionId, Vec<NodeId>>,
-    /// Partitions granted away whose new owner has not released the old copy, and that owner.
-    granted: BTreeMap<PartitionId, NodeId>,
+    /// Partitions granted away whose new owner has not released the old copy: to whom, and when
+    /// that was last said.
+    granted: BTreeMap<PartitionId, (NodeId, u64)>,
+    /// Partitions that others say this node owns although no grant has come: the epoch, and since
+    /// when.
+    rumours: BTreeMap<PartitionId, (u32, u64)>,
     /// When a partition was last claimed.
     claimed: BTreeMap<PartitionId, u64>,
     ticks: u64,
@@ -116,6 +124,7 @@ impl Ownership {
             target: vec![None; count],
             arriving: BTreeMap::new(),
             granted: BTreeMap::new(),
+            rumours: BTreeMap::new(),
             claimed: BTreeMap::new(),
             ticks: 0,
             actions: Vec::new(),
@@ -151,7 +160,12 @@ impl Ownership {
     /// How many partitions were granted away and are still needed here by their new owner.
     #[must_use]
     pub fn owed(&self) -> usize {
-        self.granted.len()
+        let alive = |(p, _): &(&PartitionId, _)| {
+            self.held[p.index()]
+                .owner
+                .is_some_and(|owner| self.alive.contains(&owner))
+        };
+        self.granted.iter().filter(alive).count()
     }
 
     /// How many partitions have entries still on their way.
@@ -175,7 +189,6 @@ impl Ownership {
             self.claimed.clear();
         }
         let died: Vec<NodeId> = self.alive.difference(&alive).copied().collect();
-        self.granted.retain(|_, owner| alive.contains(owner));
         self.alive = alive;
         for node in died {
             self.forget_source(node);
@@ -194,7 +207,7 @@ impl Ownership {
     /// A session with `peer` is up: tell it all.
     pub fn connected(&mut self, peer: NodeId) {
         // A grant may have been lost with an earlier session.
-        let owed = self.granted.iter().filter(|(_, owner)| **owner == peer);
+        let owed = self.granted.iter().filter(|(_, (owner, _))| *owner == peer);
         let owed: Vec<PartitionId> = owed.map(|(partition, _)| *partition).collect();
         let owed = self.report(owed);
         if !owed.is_empty() {
@@ -211,6 +224,8 @@ impl Ownership {
         self.ticks += 1;
         self.level();
         self.pull_again();
+        self.grant_again();
+        self.believe_rumours();
     }
 
     /// A message came in.
@@ -332,6 +347,9 @@ impl Ownership {
             owner: Some(self.me),
         };
         self.claimed.remove(&partition);
+        self.rumours.remove(&partition);
+        // What is still here of it counts again.
+        self.granted.remove(&partition);
     }
 
     fn report(&self, partitions: impl IntoIterator<Item = PartitionId>) -> Vec<Holding> {
@@ -356,7 +374,14 @@ impl Ownership {
                 epoch,
                 owner: Some(NodeId(owner)),
             };
-            if theirs > ours {
+            if theirs > ours && theirs.owner == Some(self.me) {
+                // The grant itself says who has the entries: to serve without them would be to
+                // deny them.
+                self.rumours
+                    .entry(partition)
+                    .or_insert((epoch, self.ticks))
+                    .0 = epoch;
+            } else if theirs > ours {
                 changed |= self.adopt(partition, theirs);
             } else if theirs < ours {
                 outranked.push(partition);
@@ -382,13 +407,10 @@ impl Ownership {
     fn adopt(&mut self, partition: PartitionId, theirs: Held) -> bool {
         let ours = std::mem::replace(&mut self.held[partition.index()], theirs);
         self.claimed.remove(&partition);
-        if ours.owner == Some(self.me) && theirs.owner != Some(self.me) {
+        self.rumours.remove(&partition);
+        if ours.owner == Some(self.me) {
             self.arriving.remove(&partition);
             self.actions.push(Action::Role(partition, Role::Elsewhere));
-        } else if theirs.owner == Some(self.me) && ours.owner != Some(self.me) {
-            // An earlier life of this node, which others remember: the data is gone with it, but
-            // the partition is this node's to serve.
-            self.actions.push(Action::Role(partition, Role::Owned));
         }
         ours.owner != theirs.owner
     }
@@ -411,7 +433,7 @@ impl Ownership {
                 epoch,
                 owner: Some(from),
             };
-            self.granted.insert(partition, from);
+            self.granted.insert(partition, (from, self.ticks));
             self.actions.push(Action::Role(partition, Role::Elsewhere));
         }
         if !granted.is_empty() {
@@ -487,6 +509,51 @@ impl Ownership {
         }
         for (source, partitions) in pulls {
             self.actions.push(Action::Pull(source, partitions));
+        }
+    }
+
+    /// A grant that was not released for long may have been lost, or its receiver may have passed
+    /// the partition on without ever having had it: whoever owns it now is told who has its entries.
+    fn grant_again(&mut self) {
+        let due = |at: u64| self.ticks - at >= GRANT_TICKS;
+        let due: Vec<PartitionId> = self
+            .granted
+            .iter()
+            .filter(|(_, (_, at))| due(*at))
+            .map(|(p, _)| *p)
+            .collect();
+        let mut grants: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
+        for partition in due {
+            if let Some((owner, _)) = self.holding(partition) {
+                self.granted.insert(partition, (owner, self.ticks));
+                grants.entry(owner).or_default().push(partition);
+            }
+        }
+        for (owner, partitions) in grants {
+            let held = self.report(partitions);
+            self.actions.push(Action::Send(owner, Message::Grant(held)));
+        }
+    }
+
+    /// Whoever granted a partition may have died before the grant was here, and the entries with
+    /// it; but somebody must serve it.
+    fn believe_rumours(&mut self) {
+        let due = |since: u64| self.ticks - since >= RUMOUR_TICKS;
+        let believed: Vec<(PartitionId, u32)> = self
+            .rumours
+            .iter()
+            .filter(|(_, (_, since))| due(*since))
+            .map(|(partition, (epoch, _))| (*partition, *epoch))
+            .collect();
+        for &(partition, epoch) in &believed {
+            let was_mine = self.held[partition.index()].owner == Some(self.me);
+            self.own(partition, epoch);
+            if !was_mine {
+                self.actions.push(Action::Role(partition, Role::Owned));
+            }
+        }
+        if !believed.is_empty() {
+            self.actions.push(Action::Changed);
         }
     }
 
