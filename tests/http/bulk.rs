@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use smache::command::{Command, Condition};
+use smache::key::Key;
+use smache::router::Router;
+use smache::writer::Writer;
+use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::door::{NAME, TestDoor};
@@ -175,20 +180,48 @@ async fn conditions_of_lines() {
     door.close().await;
 }
 
+/// Keeps the writers' queues from being empty, so that writes have to wait in them.
+fn keep_busy(router: &Router) -> Vec<JoinHandle<()>> {
+    let key = Key::new("busy", 10).unwrap();
+    let partition = smache::key::partition(key.as_bytes());
+    let delete = Command::Delete {
+        key,
+        condition: Condition::None,
+    };
+    let hammer = |writer: &Writer| {
+        let (writer, delete) = (writer.clone(), delete.clone());
+        tokio::spawn(async move {
+            while writer.apply_queued(partition, delete.clone()).await.is_ok() {}
+        })
+    };
+    let writers = router.writers().iter();
+    writers
+        .flat_map(|writer| [hammer(writer), hammer(writer)])
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_of_one_key_take_effect_in_order() {
     let door = TestDoor::open().await;
+    let busy = keep_busy(&door.router);
     let mut body = String::new();
     for n in 0..2_000 {
         let key = n % 3;
         body += &format!("{{\"key\":{key},\"data\":{{\"n\":{n}}}}}\n{{\"key\":{key}}}\n");
     }
     let answers = batch(&door, &body).await;
+    busy.iter().for_each(JoinHandle::abort);
     assert_eq!(answers.len(), 4_000);
     for (n, pair) in answers.chunks(2).enumerate() {
         assert_eq!(pair[0]["etag"], pair[1]["etag"], "{n}");
         assert_eq!(pair[1]["data"]["n"], n);
     }
+    let queued = door
+        .router
+        .writers()
+        .iter()
+        .map(|writer| writer.counters().queued);
+    assert!(queued.sum::<u64>() > 0, "nothing ever waited");
     door.close().await;
 }
 
