@@ -1,5 +1,7 @@
 //! The HTTP door over real connections: what it answers, what it refuses, and what it bears.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 #[path = "http/api.rs"]
 mod api;
 #[path = "http/bad_input.rs"]
