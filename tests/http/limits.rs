@@ -333,7 +333,7 @@ async fn a_closing_door_finishes_what_is_in_work() {
     assert_eq!(response.status, 200);
     assert_eq!(response.header("connection"), Some("close"));
     assert_eq!(busy.closed().await, "");
-    door.is_closed().await;
+    door.closed().await;
 }
 
 #[tokio::test]

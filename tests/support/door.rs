@@ -154,7 +154,7 @@ impl TestDoor {
         }
     }
 
-    pub(crate) async fn is_closed(self) {
+    pub(crate) async fn closed(self) {
         patient("the door to close", self.served).await.unwrap();
     }
 }
