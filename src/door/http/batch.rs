@@ -35,14 +35,14 @@ const MEMBERS: [&str; 6] = ["op", "key", "data", "ttl", "if_match", "if_none_mat
 
 /// Begins to answer before the first line has arrived.
 pub(super) fn answer<B: Incoming>(
-    call: Call,
+    call: &Call,
     body: B,
     exchange: Exchange,
 ) -> Result<Response<Body>, Failure> {
     accept::format(&call.parts.headers, &[Format::Lines, Format::Json])?;
     let batch = Batch {
         lines: Lines::new(call.context().config.body_bytes_max),
-        shared: call.shared,
+        shared: Arc::clone(&call.shared),
         body: Some(body),
         pipeline: Pipeline::new(),
         held: None,

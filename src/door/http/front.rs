@@ -172,26 +172,26 @@ impl Front {
 
 /// All that is not answered on the spot.
 async fn work<B: Incoming>(
-    call: Call,
+    mut call: Call,
     body: B,
     entry: &'static Entry,
     pages: axum::Router,
     state: Arc<State>,
 ) -> Response<Body> {
     state.work();
-    let shared = Arc::clone(&call.shared);
     let method = method_index(&call.parts.method);
-    let id = call.id.clone();
-    let answer = match Exchange::start(&shared, &state) {
-        Ok(exchange) => dispatch(call, body, entry, pages, exchange).await,
+    let answer = match Exchange::start(&call.shared, &state) {
+        Ok(exchange) => dispatch(&mut call, body, entry, pages, exchange).await,
         Err(failure) => Err(failure),
     };
     let response = answer.unwrap_or_else(|failure| {
         state.linger();
         failure.into_response()
     });
-    shared.counts.add(entry.route, method, response.status());
-    finish(response, id)
+    call.shared
+        .counts
+        .add(entry.route, method, response.status());
+    finish(response, call.id)
 }
 
 /// Names the request in an answer that does not yet.
@@ -205,7 +205,7 @@ fn finish(mut response: Response<Body>, id: RequestId) -> Response<Body> {
 }
 
 async fn dispatch<B: Incoming>(
-    call: Call,
+    call: &mut Call,
     body: B,
     entry: &'static Entry,
     pages: axum::Router,
@@ -223,7 +223,7 @@ async fn dispatch<B: Incoming>(
         return Err(Failure::method_not_allowed(allow));
     }
     if !route.is_data() {
-        return Ok(page(call.parts, entry.path, pages).await);
+        return Ok(Box::pin(page(&call.parts, entry.path, pages)).await);
     }
     admit(&call.shared.context)?;
     if !matches!(parts.method, Method::GET | Method::HEAD) {
@@ -231,11 +231,11 @@ async fn dispatch<B: Incoming>(
     }
     accept::check(route, &parts.headers)?;
     match (route, &parts.method) {
-        (Route::Locate, _) => locate::answer(&call),
+        (Route::Locate, _) => locate::answer(call),
         (Route::Batch, _) => batch::answer(call, body, exchange),
-        (_, &Method::GET | &Method::HEAD) => many::answer(call, exchange).await,
-        (_, &Method::DELETE) => write::delete(call, body).await,
-        (_, &Method::PATCH) => write::patch(call, body).await,
+        (_, &Method::GET | &Method::HEAD) => Box::pin(many::answer(call, exchange)).await,
+        (_, &Method::DELETE) => Box::pin(write::delete(call, body)).await,
+        (_, &Method::PATCH) => Box::pin(write::patch(call, body)).await,
         _ => write::put(call, body).await,
     }
 }
@@ -259,9 +259,11 @@ fn options(allow: &'static str) -> Response<Body> {
     response
 }
 
-async fn page(mut parts: Parts, path: &'static str, pages: axum::Router) -> Response<Body> {
-    parts.uri = Uri::from_static(path);
-    let request = Request::from_parts(parts, axum::body::Body::empty());
+async fn page(parts: &Parts, path: &'static str, pages: axum::Router) -> Response<Body> {
+    let mut request = Request::new(axum::body::Body::empty());
+    *request.uri_mut() = Uri::from_static(path);
+    request.method_mut().clone_from(&parts.method);
+    request.headers_mut().clone_from(&parts.headers);
     match pages.oneshot(request).await {
         Ok(response) => response.map(Body::from),
         Err(never) => match never {},

@@ -25,7 +25,7 @@ use crate::command::{Command, Entry, EntryRef, Reply, json};
 pub(super) const PIECE_BYTES: usize = BYTES / 16;
 
 /// Answers a read that is not as simple as [`read::here`] has it.
-pub(super) async fn answer(call: Call, exchange: Exchange) -> Result<Response<Body>, Failure> {
+pub(super) async fn answer(call: &mut Call, exchange: Exchange) -> Result<Response<Body>, Failure> {
     let config = &call.context().config;
     let keys_max = config.request_keys_max;
     let bytes_max = config.key_bytes_max;
@@ -42,9 +42,9 @@ pub(super) async fn answer(call: Call, exchange: Exchange) -> Result<Response<Bo
     }
 }
 
-fn stream_results(call: Call, keys: Vec<String>, exchange: Exchange) -> Response<Body> {
+fn stream_results(call: &Call, keys: Vec<String>, exchange: Exchange) -> Response<Body> {
     let results = Results {
-        shared: call.shared,
+        shared: Arc::clone(&call.shared),
         keys: keys.into_iter(),
         pipeline: Pipeline::new(),
         begun: false,

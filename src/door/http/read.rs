@@ -50,7 +50,7 @@ pub(super) fn here(
 }
 
 /// Answers a read of one key wherever it lives.
-pub(super) async fn answer(mut call: Call, key: Key) -> Result<Response<Body>, Failure> {
+pub(super) async fn answer(call: &mut Call, key: Key) -> Result<Response<Body>, Failure> {
     let condition = ReadCondition::of(&call.parts.headers)?;
     let command = Command::Get { key };
     let answer = call.context().execute(&command).await?;

@@ -1,5 +1,7 @@
 //! Writing one key: `POST`, `PUT`, `PATCH` and `DELETE` on `/api`.
 
+use std::mem::take;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -22,10 +24,10 @@ const WRITE_MEMBERS: [&str; 3] = ["key", "data", "ttl"];
 const PATCH_MEMBERS: [&str; 2] = ["key", "data"];
 
 /// `POST|PUT /api`: replaces the value.
-pub(super) async fn put<B: Incoming>(call: Call, body: B) -> Result<Response<Body>, Failure> {
+pub(super) async fn put<B: Incoming>(call: &mut Call, body: B) -> Result<Response<Body>, Failure> {
     let condition = write_condition(&call.parts.headers)?;
     let formats = [Format::Json, Format::Form, Format::Multipart];
-    let fields = fields(&call, body, &formats, &WRITE_MEMBERS).await?;
+    let fields = fields(call, body, &formats, &WRITE_MEMBERS).await?;
     let command = Command::Put {
         key: fields.key,
         kind: Kind::Json,
@@ -37,10 +39,13 @@ pub(super) async fn put<B: Incoming>(call: Call, body: B) -> Result<Response<Bod
 }
 
 /// `PATCH /api`: changes the value by a merge patch.
-pub(super) async fn patch<B: Incoming>(call: Call, body: B) -> Result<Response<Body>, Failure> {
+pub(super) async fn patch<B: Incoming>(
+    call: &mut Call,
+    body: B,
+) -> Result<Response<Body>, Failure> {
     let condition = write_condition(&call.parts.headers)?;
     let formats = [Format::Json, Format::MergePatch];
-    let fields = fields(&call, body, &formats, &PATCH_MEMBERS).await?;
+    let fields = fields(call, body, &formats, &PATCH_MEMBERS).await?;
     let command = Command::MergePatch {
         key: fields.key,
         patch: fields.data,
@@ -50,16 +55,19 @@ pub(super) async fn patch<B: Incoming>(call: Call, body: B) -> Result<Response<B
 }
 
 /// `DELETE /api?key=K`, or with a body `{"key":K}`.
-pub(super) async fn delete<B: Incoming>(call: Call, body: B) -> Result<Response<Body>, Failure> {
+pub(super) async fn delete<B: Incoming>(
+    call: &mut Call,
+    body: B,
+) -> Result<Response<Body>, Failure> {
     let condition = write_condition(&call.parts.headers)?;
     let config = &call.context().config;
-    let key = match query::keys(call.parts.uri.query(), 1)? {
+    let key = match query::keys(call.parts.uri.query(), 2)? {
         Keys::One(key) => read::key(&key, config.key_bytes_max)?,
         Keys::Many(_) => return Err(Failure::bad("too_many_keys", "a delete takes one key")),
         Keys::None if body.is_end_stream() => return Err(Failure::key_required()),
         Keys::None => {
             accept::format(&call.parts.headers, &[Format::Json])?;
-            let text = whole(&call, body).await?;
+            let text = whole(call, body).await?;
             let object = Object::parse(&text, config.json_depth_max)?;
             envelope::only(&object, &["key"])?;
             envelope::key(&object, config.key_bytes_max)?
@@ -70,7 +78,7 @@ pub(super) async fn delete<B: Incoming>(call: Call, body: B) -> Result<Response<
         Reply::Deleted(deleted) => {
             let mut draft = Draft::new(&call.id, 64);
             write_deleted(&command, deleted, draft.body());
-            Ok(draft.respond(StatusCode::OK, None, call.parts.headers))
+            Ok(draft.respond(StatusCode::OK, None, take(&mut call.parts.headers)))
         }
         Reply::ConditionFailed { current } => Err(Failure::precondition_failed(current)),
         Reply::Value(_) | Reply::Stored { .. } => Err(Failure::unexpected()),
@@ -108,12 +116,12 @@ async fn fields<B: Incoming>(
             return envelope::fields(&body, allowed, depth_max, key_bytes_max);
         }
         Format::Form => form::urlencoded(&body)?,
-        Format::Multipart => form::multipart(headers, body).await?,
+        Format::Multipart => Box::pin(form::multipart(headers, body)).await?,
     };
     form::fields(pairs, allowed, depth_max, key_bytes_max)
 }
 
-async fn store(call: Call, command: &Command) -> Result<Response<Body>, Failure> {
+async fn store(call: &mut Call, command: &Command) -> Result<Response<Body>, Failure> {
     let entry = match call.context().execute(command).await?.reply {
         Reply::Stored { entry, .. } => entry,
         Reply::ConditionFailed { current } => return Err(Failure::precondition_failed(current)),
@@ -122,7 +130,7 @@ async fn store(call: Call, command: &Command) -> Result<Response<Body>, Failure>
     Ok(stored(call, &entry))
 }
 
-fn stored(call: Call, entry: &Entry) -> Response<Body> {
+fn stored(call: &mut Call, entry: &Entry) -> Response<Body> {
     let now = call.shared.clock.now();
     let mut draft = Draft::new(&call.id, entry.data.len() + 16);
     draft.version(entry.version, ttl_ms(entry.expires_at, now));
@@ -130,5 +138,5 @@ fn stored(call: Call, entry: &Entry) -> Response<Body> {
     body.extend_from_slice(b"{\"data\":");
     write_data(Some(entry.as_ref()), body);
     body.push(b'}');
-    draft.respond(StatusCode::OK, None, call.parts.headers)
+    draft.respond(StatusCode::OK, None, take(&mut call.parts.headers))
 }

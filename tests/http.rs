@@ -1,0 +1,20 @@
+//! The HTTP door over real connections: what it answers, what it refuses, and what it bears.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+#[path = "http/api.rs"]
+mod api;
+#[path = "http/bad_input.rs"]
+mod bad_input;
+#[path = "http/bulk.rs"]
+mod bulk;
+#[path = "support/client.rs"]
+mod client;
+#[path = "http/conditions.rs"]
+mod conditions;
+#[path = "http/described.rs"]
+mod described;
+#[path = "support/door.rs"]
+mod door;
+#[path = "http/limits.rs"]
+mod limits;
