@@ -34,7 +34,7 @@ fn main() {
         return;
     }
     println!(
-        "{:>9} {:>4} | {:>6} {:>9} {:>9} {:>9} | {:>7} {:>7} {:>9}",
+        "{:>9} {:>4} | {:>6} {:>9} {:>9} {:>9} | {:>7} {:>7} {:>9} {:>7}",
         "entries",
         "ttl",
         "filled",
@@ -43,7 +43,8 @@ fn main() {
         "accounted",
         "put ns",
         "get ns",
-        "rewrite"
+        "rewrite",
+        "resize"
     );
     let program = std::env::current_exe().expect("this program has a path");
     for ttl in ["no", "ttl"] {
@@ -96,14 +97,14 @@ fn run_case(count: u64, ttl: bool) {
     let rewrite_ns = load.write(|_| VALUE_BYTES);
     let rewritten = load.overhead();
     // Lengths from 80 to 120, so that most entries must be moved.
-    load.write(|n| 80 + (mix(n) % 41) as usize);
+    let resize_ns = load.write(|n| 80 + (mix(n) % 41) as usize);
     let resized = load.overhead();
     let data: u64 = load.tables.iter().map(|t| t.stats().data_bytes).sum();
     let accounted = (load.budget.committed_bytes() - data) as f64 / count as f64;
     let ttl = if ttl { "ttl" } else { "no" };
     println!(
         "{count:>9} {ttl:>4} | {filled:>6.1} {rewritten:>9.1} {resized:>9.1} {accounted:>9.1} \
-         | {put_ns:>7.0} {get_ns:>7.0} {rewrite_ns:>9.0}"
+         | {put_ns:>7.0} {get_ns:>7.0} {rewrite_ns:>9.0} {resize_ns:>7.0}"
     );
 }
 

@@ -1,5 +1,7 @@
 //! The table against a plain map and a clock that the test turns.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ enum Step {
     Advance {
         ms: u64,
     },
-    StepBack {
+    TurnBack {
         ms: u64,
     },
     Maintain {
@@ -60,7 +62,7 @@ fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
         4 => key.clone().prop_map(|key| Step::Remove { key }),
         6 => key.clone().prop_map(|key| Step::Get { key }),
         3 => (0..2_000u64).prop_map(|ms| Step::Advance { ms }),
-        1 => (0..5_000u64).prop_map(|ms| Step::StepBack { ms }),
+        1 => (0..5_000u64).prop_map(|ms| Step::TurnBack { ms }),
         3 => (1..200usize).prop_map(|work| Step::Maintain { work }),
         1 => (1..50usize).prop_map(|work| Step::Scan { work }),
         1 => key.prop_map(|key| Step::RemovePartition { key }),
@@ -169,7 +171,7 @@ impl Model {
                 self.now += ms;
                 self.latest = self.latest.max(self.now);
             }
-            Step::StepBack { ms } => self.now -= ms,
+            Step::TurnBack { ms } => self.now -= ms,
             Step::Maintain { work } => {
                 self.table.maintain(self.now(), *work);
             }

@@ -12,7 +12,7 @@ use crate::clock::UnixMs;
 use crate::key::PartitionId;
 
 /// Compaction begins when waste exceeds this share of what lives.
-const WASTE_SHARE: u64 = 12;
+const WASTE_SHARE: u64 = 24;
 /// Items of entries that are gone are tolerated up to the number of those that are not, and these.
 const STALE_ITEMS_MIN: usize = 4096;
 
