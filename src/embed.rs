@@ -160,6 +160,28 @@ impl Smache {
 
     /// Puts a value for a time, or under a condition. Returns its version.
     ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use smache::Smache;
+    /// use smache::command::Condition;
+    /// use smache::embed::{Error, PutOptions};
+    ///
+    /// let cache = Smache::builder().start().await?;
+    /// let seen = cache.put("visits", &1).await?;
+    /// // Only if nobody has changed it meanwhile:
+    /// let unchanged = PutOptions {
+    ///     condition: Condition::VersionIn(vec![seen]),
+    ///     ..PutOptions::default()
+    /// };
+    /// cache.put_with("visits", &2, unchanged.clone()).await?;
+    /// let late = cache.put_with("visits", &2, unchanged).await;
+    /// assert!(matches!(late, Err(Error::Condition(Some(_)))));
+    /// # cache.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// See [`Error`].
     pub async fn put_with<T: Serialize + ?Sized>(

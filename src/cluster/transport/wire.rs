@@ -1,7 +1,7 @@
 //! The real transport: frames over ractor_cluster.
 //!
 //! ractor_cluster authenticates a session with the cookie and carries casts to remote actors. Each
-//! node has one remotable actor, its [`Endpoint`], which takes frames as plain bytes. What the
+//! node has one remotable actor, its `Endpoint`, which takes frames as plain bytes. What the
 //! library leaves open is closed here:
 //!
 //! - Connections come from our own accept loop, which bounds them, and end if they are not
