@@ -57,6 +57,8 @@ struct Node {
     roles: Vec<Role>,
     serving: bool,
     boot: u64,
+    /// The writes that it holds, of a few partitions.
+    data: BTreeMap<PartitionId, BTreeSet<u64>>,
 }
 
 struct End {
@@ -78,6 +80,8 @@ struct World {
     arrival: BTreeMap<(String, String), u64>,
     last_session: u64,
     boots: u64,
+    /// Writes that were acknowledged, and where.
+    acknowledged: Vec<(PartitionId, u64, String)>,
 }
 
 impl World {
@@ -94,6 +98,7 @@ impl World {
             arrival: BTreeMap::new(),
             last_session: 0,
             boots: 0,
+            acknowledged: Vec::new(),
         }
     }
 
@@ -147,6 +152,7 @@ impl World {
             roles,
             serving: false,
             boot,
+            data: BTreeMap::new(),
         };
         self.nodes.insert(address.to_owned(), node);
         self.schedule(self.now, address, Event::Tick { boot });
@@ -243,7 +249,10 @@ impl World {
                 complete: true,
                 ..
             } => {
-                node.machine.pulled(from, &partitions);
+                self.copy(from, address, &partitions);
+                if let Some(node) = self.nodes.get_mut(address) {
+                    node.machine.pulled(from, &partitions);
+                }
             }
             Event::Pulled {
                 from, partitions, ..
@@ -295,7 +304,15 @@ impl World {
                     node.serving = true;
                 }
             }
-            Output::Link(..) | Output::Unlink(_) | Output::Drop(_) | Output::Publish => {}
+            Output::Drop(partitions) => {
+                if let Some(node) = self.nodes.get_mut(address) {
+                    let roles = &node.roles;
+                    node.data.retain(|p, _| {
+                        roles[p.index()] != Role::Elsewhere || !partitions.contains(p)
+                    });
+                }
+            }
+            Output::Link(..) | Output::Unlink(_) | Output::Publish => {}
             Output::Refused(why) => panic!("{address} was refused: {why}"),
         }
     }
@@ -338,6 +355,61 @@ impl World {
                 dialled,
             },
         );
+    }
+
+    /// What a pull brings: all that the other still holds, if it lives.
+    fn copy(&mut self, from: NodeId, to: &str, partitions: &[PartitionId]) {
+        let Some(source) = self.nodes.values().find(|node| node.identity.id == from) else {
+            return;
+        };
+        let found: Vec<_> = partitions
+            .iter()
+            .filter_map(|p| source.data.get(p).map(|writes| (*p, writes.clone())))
+            .collect();
+        if let Some(node) = self.nodes.get_mut(to) {
+            for (partition, writes) in found {
+                node.data.entry(partition).or_default().extend(writes);
+            }
+        }
+    }
+
+    /// Clients write to whoever accepts, all over the cluster.
+    fn write(&mut self) {
+        for partition in PartitionId::all().step_by(61) {
+            let accepting: Vec<String> = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| node.roles[partition.index()] != Role::Elsewhere)
+                .map(|(address, _)| address.clone())
+                .collect();
+            for address in accepting {
+                let number = self.acknowledged.len() as u64;
+                if let Some(node) = self.nodes.get_mut(&address) {
+                    node.data.entry(partition).or_default().insert(number);
+                    self.acknowledged.push((partition, number, address));
+                }
+            }
+        }
+    }
+
+    /// Every acknowledged write is with the partition's owner.
+    fn check_nothing_lost(&self) {
+        for (partition, number, address) in &self.acknowledged {
+            let holding = |node: &&Node| node.roles[partition.index()] != Role::Elsewhere;
+            let owner = self
+                .nodes
+                .values()
+                .find(holding)
+                .expect("every partition has an owner");
+            let kept = owner
+                .data
+                .get(partition)
+                .is_some_and(|writes| writes.contains(number));
+            assert!(
+                kept,
+                "write {number} to partition {partition}, acknowledged by {address}"
+            );
+        }
     }
 
     /// What must hold at every moment: nobody answers for a partition without owning it in its
@@ -405,21 +477,38 @@ impl World {
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-fn run(seed: u64, faults: bool) {
+/// What is done to a cluster.
+#[derive(Clone, Copy, PartialEq)]
+enum Faults {
+    None,
+    Cuts,
+    CutsAndCrashes,
+}
+
+fn run(seed: u64, faults: Faults) {
     let mut world = World::new(seed);
     world.start("a", None);
     // Each joins through one that comes before it in name, though not in time.
     let mut others: Vec<usize> = (1..NAMES.len()).collect();
     while !others.is_empty() {
         let wait = world.rng.random_range(0..3_000);
-        world.run_until(world.now + wait);
+        for _ in 0..10 {
+            world.run_until(world.now + wait / 10);
+            world.write();
+        }
         let pick = world.rng.random_range(0..others.len());
         let name = others.remove(pick);
         let uplink = NAMES[world.rng.random_range(0..name)];
         world.start(NAMES[name], Some(uplink));
     }
-    let steps = if faults { 30 } else { 0 };
-    for _ in 0..steps {
+    for _ in 0..(if faults == Faults::None { 40 } else { 0 }) {
+        world.run_until(world.now + 97);
+        world.write();
+        world.check_always();
+    }
+    let crashes = faults == Faults::CutsAndCrashes;
+    for _ in 0..(if faults == Faults::None { 0 } else { 30 }) {
+        world.write();
         let wait = world.rng.random_range(10..2_500);
         world.run_until(world.now + wait);
         world.check_always();
@@ -428,8 +517,8 @@ fn run(seed: u64, faults: bool) {
             NAMES[world.rng.random_range(0..NAMES.len())],
         );
         match world.rng.random_range(0..4) {
-            0 if world.nodes.contains_key(a) => world.kill(a),
-            1 if !world.nodes.contains_key(a) => {
+            0 if crashes && world.nodes.contains_key(a) => world.kill(a),
+            1 if crashes && !world.nodes.contains_key(a) => {
                 let uplink = if a == b { "a" } else { b };
                 world.start(a, (uplink != a).then_some(uplink));
             }
@@ -451,6 +540,9 @@ fn run(seed: u64, faults: bool) {
         world.check_always();
     }
     world.check_settled();
+    if !crashes {
+        world.check_nothing_lost();
+    }
 }
 
 fn seeds() -> Vec<u64> {
@@ -461,7 +553,7 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-fn run_all(faults: bool) {
+fn run_all(faults: Faults) {
     for seed in seeds() {
         let outcome = std::panic::catch_unwind(|| run(seed, faults));
         if let Err(panic) = outcome {
@@ -472,11 +564,16 @@ fn run_all(faults: bool) {
 }
 
 #[test]
-fn a_cluster_forms_in_any_order() {
-    run_all(false);
+fn a_cluster_forms_in_any_order_and_loses_nothing() {
+    run_all(Faults::None);
 }
 
 #[test]
 fn a_cluster_settles_after_crashes_and_cuts() {
-    run_all(true);
+    run_all(Faults::CutsAndCrashes);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_while_a_cluster_is_cut_and_heals() {
+    run_all(Faults::Cuts);
 }

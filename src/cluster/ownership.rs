@@ -10,7 +10,7 @@
 //!   single keys that it is asked for and pulls the rest; then it **releases** the old copy.
 //! - *Failure.* The target among the living promotes itself with epoch + 1.
 //! - *Conflict* (two founders, or two sides of a healed cut). The higher (epoch, owner) wins; the
-//!   winner pulls what the loser has, and versions decide between the entries.
+//!   loser grants it what it has, and versions decide between the entries.
 //!
 //! Invariant: a node's own view of a partition only ever moves up in (epoch, owner), so all views
 //! converge to the same one once messages flow.
@@ -26,9 +26,11 @@ use crate::version::NodeId;
 use crate::writer::Role;
 
 /// A grant that is not released is repeated after so many ticks.
-const GRANT_TICKS: u64 = 20;
+const GRANT_TICKS: u64 = 50;
 /// That this node owns something is believed without a grant after so many ticks.
 const RUMOUR_TICKS: u64 = 30;
+/// Views are compared every so many ticks.
+const DIGEST_TICKS: u64 = 20;
 /// A claim that is not answered is made again after so many ticks.
 const CLAIM_TICKS: u64 = 10;
 
@@ -48,6 +50,9 @@ pub struct Holding(
 pub enum Message {
     /// These are held so, as far as the sender knows.
     Held(Vec<Holding>),
+    /// A hash of all that the sender believes to be held; whoever believes otherwise answers with
+    /// all that it knows.
+    Digest(u64),
     /// The sender should own these and asks their owner for them.
     Claim(Vec<u16>),
     /// The sender gave these up for the receiver.
@@ -213,15 +218,32 @@ impl Ownership {
         if !owed.is_empty() {
             self.actions.push(Action::Send(peer, Message::Grant(owed)));
         }
+        self.tell_all(peer);
+    }
+
+    fn tell_all(&mut self, peer: NodeId) {
         let all = self.report(PartitionId::all());
         if !all.is_empty() {
             self.actions.push(Action::Send(peer, Message::Held(all)));
         }
     }
 
+    /// Changes are told once, to those who are connected then; who misses one learns of it by this.
+    fn digest(&self) -> u64 {
+        self.held.iter().fold(0, |digest, held| {
+            let owner = held.owner.map_or(0, |owner| u64::from(owner.0));
+            mix(digest ^ (owner << 32 | u64::from(held.epoch)))
+        })
+    }
+
     /// Time passes; called about ten times a second.
     pub fn tick(&mut self) {
         self.ticks += 1;
+        if self.ticks.is_multiple_of(DIGEST_TICKS) {
+            let digest = self.digest();
+            self.actions
+                .push(Action::Broadcast(Message::Digest(digest)));
+        }
         self.level();
         self.pull_again();
         self.grant_again();
@@ -232,6 +254,11 @@ impl Ownership {
     pub fn receive(&mut self, from: NodeId, message: Message) {
         match message {
             Message::Held(holdings) => self.on_held(from, &holdings),
+            Message::Digest(theirs) => {
+                if theirs != self.digest() {
+                    self.tell_all(from);
+                }
+            }
             Message::Claim(partitions) => self.on_claim(from, &partitions),
             Message::Grant(holdings) => self.on_grant(from, &holdings),
             Message::Release(holdings) => self.on_release(from, &holdings),
@@ -341,13 +368,25 @@ impl Ownership {
         }
     }
 
+    /// Notes a rumour, unless a greater one is known.
+    fn rumour(&mut self, partition: PartitionId, epoch: u32) {
+        let known = self.rumours.entry(partition).or_insert((epoch, self.ticks));
+        known.0 = known.0.max(epoch);
+    }
+
     fn own(&mut self, partition: PartitionId, epoch: u32) {
         self.held[partition.index()] = Held {
             epoch,
             owner: Some(self.me),
         };
         self.claimed.remove(&partition);
-        self.rumours.remove(&partition);
+        if self
+            .rumours
+            .get(&partition)
+            .is_some_and(|(rumoured, _)| *rumoured <= epoch)
+        {
+            self.rumours.remove(&partition);
+        }
         // What is still here of it counts again.
         self.granted.remove(&partition);
     }
@@ -366,7 +405,7 @@ impl Ownership {
         self.may_found = true;
         let mut changed = false;
         let mut outranked = Vec::new();
-        let mut conflicts = Vec::new();
+        let mut lost: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
         for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
             let partition = PartitionId(number);
             let ours = self.held[partition.index()];
@@ -377,27 +416,26 @@ impl Ownership {
             if theirs > ours && theirs.owner == Some(self.me) {
                 // The grant itself says who has the entries: to serve without them would be to
                 // deny them.
-                self.rumours
-                    .entry(partition)
-                    .or_insert((epoch, self.ticks))
-                    .0 = epoch;
+                self.rumour(partition, epoch);
             } else if theirs > ours {
                 changed |= self.adopt(partition, theirs);
+                if ours.owner == Some(self.me) {
+                    lost.entry(NodeId(owner)).or_default().push(partition);
+                }
             } else if theirs < ours {
                 outranked.push(partition);
-                // Only the owner itself knows that it still accepts writes.
-                if ours.owner == Some(self.me) && theirs.owner == Some(from) {
-                    conflicts.push(partition);
-                }
             }
         }
+        // Two owned it, and the other one wins: it is told who has the rest of the entries.
+        for (winner, partitions) in lost {
+            let held = self.report(partitions);
+            self.actions
+                .push(Action::Send(winner, Message::Grant(held)));
+        }
         if !outranked.is_empty() {
-            // First the news, then the pull: on one ordered session, so that it stops accepting
-            // before it is asked for what it has.
             let held = self.report(outranked);
             self.actions.push(Action::Send(from, Message::Held(held)));
         }
-        self.start_arrival(from, conflicts);
         if changed {
             self.actions.push(Action::Changed);
         }
@@ -407,9 +445,22 @@ impl Ownership {
     fn adopt(&mut self, partition: PartitionId, theirs: Held) -> bool {
         let ours = std::mem::replace(&mut self.held[partition.index()], theirs);
         self.claimed.remove(&partition);
-        self.rumours.remove(&partition);
-        if ours.owner == Some(self.me) {
+        let outranked = |epoch: u32| {
+            Held {
+                epoch,
+                owner: Some(self.me),
+            } < theirs
+        };
+        if self
+            .rumours
+            .get(&partition)
+            .is_some_and(|(epoch, _)| outranked(*epoch))
+        {
+            self.rumours.remove(&partition);
+        }
+        if let (true, Some(winner)) = (ours.owner == Some(self.me), theirs.owner) {
             self.arriving.remove(&partition);
+            self.granted.insert(partition, (winner, self.ticks));
             self.actions.push(Action::Role(partition, Role::Elsewhere));
         }
         ours.owner != theirs.owner
@@ -498,7 +549,7 @@ impl Ownership {
 
     /// Pulls that failed or wait for their turn; the shell ignores those that are under way.
     fn pull_again(&mut self) {
-        if self.ticks % CLAIM_TICKS != 0 {
+        if !self.ticks.is_multiple_of(CLAIM_TICKS) {
             return;
         }
         let mut pulls: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
@@ -545,6 +596,7 @@ impl Ownership {
             .filter(|(_, (_, since))| due(*since))
             .map(|(partition, (epoch, _))| (*partition, *epoch))
             .collect();
+        self.rumours.retain(|_, (_, since)| !due(*since));
         for &(partition, epoch) in &believed {
             let was_mine = self.held[partition.index()].owner == Some(self.me);
             self.own(partition, epoch);
@@ -553,6 +605,8 @@ impl Ownership {
             }
         }
         if !believed.is_empty() {
+            let held = self.report(believed.iter().map(|(partition, _)| *partition));
+            self.actions.push(Action::Broadcast(Message::Held(held)));
             self.actions.push(Action::Changed);
         }
     }
@@ -592,12 +646,15 @@ fn targets(eligible: &BTreeSet<NodeId>) -> Vec<Option<NodeId>> {
 
 /// The rendezvous weight of a node for a partition; ties fall to the greater node.
 fn weight(partition: PartitionId, node: NodeId) -> (u64, NodeId) {
-    // The finalizer of SplitMix64 (Steele et al., 2014): every input bit reaches every output bit.
-    let mut x =
-        (u64::from(node.0) << 32 | u64::from(partition.0)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    (mix(u64::from(node.0) << 32 | u64::from(partition.0)), node)
+}
+
+/// The finalizer of SplitMix64 (Steele et al., 2014): every input bit reaches every output bit.
+fn mix(x: u64) -> u64 {
+    let mut x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (x ^ (x >> 31), node)
+    x ^ (x >> 31)
 }
 
 /// The nodes that should hold a partition, the owner first.
