@@ -317,6 +317,12 @@ impl Writer {
         self.0.core.lock().role(partition)
     }
 
+    /// A number that changes whenever the role of a partition is set.
+    #[must_use]
+    pub fn turn(&self, partition: PartitionId) -> u32 {
+        self.0.core.lock().turn(partition)
+    }
+
     /// How many partitions of this writer are arriving.
     #[must_use]
     pub fn arriving(&self) -> usize {

@@ -322,22 +322,25 @@ impl State {
         let mailbox = self.arguments.mailbox.clone();
         tokio::spawn(async move {
             let pulled = handoff::pull(&router, &peers, from, &partitions).await;
-            match &pulled {
-                Ok(entries) => {
-                    tracing::info!(
-                        partitions = partitions.len(),
-                        entries,
-                        "a handoff has arrived"
-                    );
+            let ended = |partitions, complete| {
+                mailbox.cast(Message::Pulled {
+                    from,
+                    partitions,
+                    complete,
+                });
+            };
+            match pulled {
+                Ok(pulled) => {
+                    let (count, entries) = (pulled.complete.len(), pulled.entries);
+                    tracing::info!(partitions = count, entries, "a handoff has arrived");
+                    ended(pulled.complete, true);
+                    ended(pulled.broken, false);
                 }
-                Err(error) => tracing::debug!(%error, "a handoff was interrupted"),
+                Err(error) => {
+                    tracing::debug!(%error, "a handoff was interrupted");
+                    ended(partitions, false);
+                }
             }
-            let complete = pulled.is_ok();
-            mailbox.cast(Message::Pulled {
-                from,
-                partitions,
-                complete,
-            });
         });
     }
 

@@ -18,7 +18,19 @@ const CHUNK_BYTES: u32 = 128 * 1024;
 /// Longest wait for one stretch.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pulls all entries of `partitions` that `from` holds; returns how many were new here.
+/// What a pull has brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Entries that were new here.
+    pub entries: usize,
+    /// Partitions that are here as a whole.
+    pub complete: Vec<PartitionId>,
+    /// Partitions that this node lost, and maybe got back, while their entries came: some may have
+    /// been turned away.
+    pub broken: Vec<PartitionId>,
+}
+
+/// Pulls all entries of `partitions` that `from` holds.
 ///
 /// # Errors
 /// When `from` does not answer any more.
@@ -27,10 +39,15 @@ pub async fn pull(
     peers: &Peers,
     from: NodeId,
     partitions: &[PartitionId],
-) -> Result<usize, Error> {
+) -> Result<Pulled, Error> {
+    let turn = |partition: PartitionId| router.writer(partition).turn(partition);
+    let turns: Vec<u32> = partitions
+        .iter()
+        .map(|partition| turn(*partition))
+        .collect();
     let set: PartitionSet = partitions.iter().copied().collect();
     let mut at = Some((0, 0));
-    let mut taken = 0;
+    let mut pulled = Pulled::default();
     while let Some((writer, cursor)) = at {
         let pull = Pull {
             partitions: set.clone(),
@@ -41,13 +58,19 @@ pub async fn pull(
         let deadline = Instant::now() + CHUNK_TIMEOUT;
         let (entries, next) = peers.pull(from, pull, deadline).await?;
         for moved in &entries {
-            taken += router
-                .writer(moved.partition)
-                .absorb(std::slice::from_ref(moved));
+            let writer = router.writer(moved.partition);
+            pulled.entries += writer.absorb(std::slice::from_ref(moved));
         }
         at = next;
         // Others get a turn between two stretches.
         tokio::task::yield_now().await;
     }
-    Ok(taken)
+    for (&partition, &before) in partitions.iter().zip(&turns) {
+        if turn(partition) == before {
+            pulled.complete.push(partition);
+        } else {
+            pulled.broken.push(partition);
+        }
+    }
+    Ok(pulled)
 }

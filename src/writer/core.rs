@@ -61,6 +61,9 @@ pub struct Scanned {
 pub(super) struct Core {
     pub(super) table: Table,
     roles: Box<[Role]>,
+    /// How often each partition's role was set: whoever works on one for a while sees whether it
+    /// has been away meanwhile.
+    turns: Box<[u32]>,
     /// Keys of arriving partitions that are known to be absent: deleted here since, or never held
     /// by the previous holder. What the stream still brings for them is older than the version.
     settled: HashMap<Bytes, (PartitionId, Version)>,
@@ -74,6 +77,7 @@ impl Core {
         Core {
             table,
             roles: vec![Role::default(); usize::from(PARTITION_COUNT)].into(),
+            turns: vec![0; usize::from(PARTITION_COUNT)].into(),
             settled: HashMap::new(),
             versions: HlcSource::default(),
             node,
@@ -83,6 +87,10 @@ impl Core {
 
     pub(super) fn role(&self, partition: PartitionId) -> Role {
         self.roles[partition.index()]
+    }
+
+    pub(super) fn turn(&self, partition: PartitionId) -> u32 {
+        self.turns[partition.index()]
     }
 
     pub(super) fn arriving(&self) -> usize {
@@ -98,6 +106,7 @@ impl Core {
         }
         for partition in partitions {
             self.roles[partition.index()] = role;
+            self.turns[partition.index()] = self.turns[partition.index()].wrapping_add(1);
         }
         if !matches!(role, Role::Arriving(_)) && !self.settled.is_empty() {
             self.settled.retain(|_, (of, _)| !partitions.contains(of));
