@@ -178,7 +178,8 @@ fn key(index: usize) -> String {
 
 fn document(index: usize) -> String {
     format!(
-        r#"{{"number":{index:06},"text":"{}"}}"#,
+        r#"{{"number":{},"text":"{}"}}"#,
+        100_000 + index,
         "x".repeat(FILLING)
     )
 }

@@ -145,6 +145,8 @@ impl Actor for ClusterActor {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         arguments.mailbox.0.store(Some(Arc::new(myself.clone())));
+        // A node that has nobody to wait for need not wait for the first tick either.
+        myself.cast(Message::Tick)?;
         myself.send_interval(TICK, || Message::Tick);
         match arguments.uplinks.clone() {
             Uplinks::Fixed(addresses) => myself.cast(Message::Resolved(addresses))?,
