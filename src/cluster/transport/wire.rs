@@ -43,6 +43,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most connections that have not authenticated yet.
 const STRANGERS_MAX: usize = 64;
+/// Most bytes, and most frames, that wait for a session to become ready.
+const EARLY_BYTES_MAX: usize = 4 << 20;
+const EARLY_FRAMES_MAX: usize = 256;
 /// Separates the name from the boot epoch in the handshake.
 const EPOCH_MARK: char = '#';
 const SCOPE: &str = "smache";
@@ -91,6 +94,7 @@ struct Inner {
     /// Sessions that are ready.
     sessions: Mutex<HashMap<SessionId, Session>>,
     by_peer: Mutex<HashMap<(NodeId, u64), SessionId>>,
+    early: Mutex<Early>,
     last: AtomicU64,
     strangers: Arc<Semaphore>,
 }
@@ -100,6 +104,34 @@ impl std::fmt::Debug for Inner {
         f.debug_struct("Inner")
             .field("address", &self.address)
             .finish_non_exhaustive()
+    }
+}
+
+/// Frames of peers whose session is not ready here yet. The two ends of a session do not become
+/// ready at the same moment, and the first word of the one must not be lost on the other.
+#[derive(Default)]
+struct Early {
+    frames: Vec<((NodeId, u64), Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Early {
+    fn keep(&mut self, sender: (NodeId, u64), frame: Vec<u8>) {
+        if self.bytes + frame.len() > EARLY_BYTES_MAX || self.frames.len() >= EARLY_FRAMES_MAX {
+            tracing::warn!("too many frames of peers that are not ready; they are dropped");
+            *self = Early::default();
+        }
+        self.bytes += frame.len();
+        self.frames.push((sender, frame));
+    }
+
+    fn take(&mut self, sender: (NodeId, u64)) -> Vec<Vec<u8>> {
+        let (theirs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.frames)
+            .into_iter()
+            .partition(|(from, _)| *from == sender);
+        self.frames = others;
+        self.bytes = self.frames.iter().map(|(_, frame)| frame.len()).sum();
+        theirs.into_iter().map(|(_, frame)| frame).collect()
     }
 }
 
@@ -201,6 +233,7 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
         connections: Mutex::default(),
         sessions: Mutex::default(),
         by_peer: Mutex::default(),
+        early: Mutex::default(),
         last: AtomicU64::new(0),
         strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
     });
@@ -346,6 +379,10 @@ impl Inner {
             host,
             dialled,
         });
+        let early = self.early.lock().take(key);
+        for frame in early {
+            (self.sink)(Event::Frame { session: id, frame });
+        }
     }
 
     fn disconnected(&self, session: &NodeServerSessionInformation) {
@@ -410,8 +447,9 @@ impl Actor for Endpoint {
             return Ok(());
         };
         let session = inner.by_peer.lock().get(&sender).copied();
-        if let Some(session) = session {
-            (inner.sink)(Event::Frame { session, frame });
+        match session {
+            Some(session) => (inner.sink)(Event::Frame { session, frame }),
+            None => inner.early.lock().keep(sender, frame),
         }
         Ok(())
     }
@@ -500,6 +538,24 @@ mod tests {
         assert_eq!(wire_name(&identity), "smache@localhost#1234abcd");
         assert_eq!(parse_wire_name(&wire_name(&identity)), Some(identity));
         assert_eq!(parse_wire_name("someone@else"), None);
+    }
+
+    #[test]
+    fn early_frames_wait_for_their_session_and_are_bounded() {
+        let (a, b) = ((NodeId(1), 1), (NodeId(2), 1));
+        let mut early = Early::default();
+        early.keep(a, vec![1]);
+        early.keep(b, vec![2]);
+        early.keep(a, vec![3]);
+        assert_eq!(early.take(a), [vec![1], vec![3]]);
+        assert_eq!(early.take(a), Vec::<Vec<u8>>::new());
+        assert_eq!(early.bytes, 1);
+        for _ in 0..2 * EARLY_FRAMES_MAX {
+            early.keep(b, vec![0; 1024]);
+        }
+        assert!(early.frames.len() <= EARLY_FRAMES_MAX);
+        early.keep(b, vec![0; EARLY_BYTES_MAX]);
+        assert!(early.bytes <= EARLY_BYTES_MAX);
     }
 
     #[test]
