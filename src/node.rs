@@ -14,6 +14,7 @@
 //! on serving for the drain delay, hand all partitions over, finish what is in flight, tell the
 //! others, end.
 
+mod connect;
 pub mod memory;
 mod ports;
 mod serve;
@@ -31,18 +32,19 @@ use tokio::time::Instant;
 
 pub use self::serve::serve;
 
+use self::connect::{Connected, connect, uplinks};
 use self::status::{Readiness, Reporter, State, Status};
 use self::supervisor::{ChildSpec, Supervisor};
 use crate::clock::{Clock, UnixMs};
-use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox, Uplinks};
+use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox};
 use crate::cluster::machine::Machine;
 use crate::cluster::membership;
-use crate::cluster::peer::{self, Peers};
+use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
-use crate::cluster::transport::wire::{self, WireTransport};
+use crate::cluster::transport::wire;
 use crate::cluster::transport::{Identity, Transport};
 use crate::command;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::door;
 use crate::router::{self, Router, RouterActor};
 use crate::table::Budget;
@@ -53,12 +55,12 @@ use crate::writer::{self, Writer, WriterActor};
 const WRITER_QUEUE_MAX: usize = 16 * 1024;
 /// Most bytes of commands that wait for one writer.
 const WRITER_QUEUE_BYTES_MAX: usize = 64 << 20;
-/// The cookie of a cluster that has none: it listens on loopback only.
-const NO_COOKIE: &str = "no cookie: loopback only";
-
 /// Why a node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A setting cannot stand; nothing was started.
+    #[error(transparent)]
+    Config(#[from] config::Invalid),
     /// A port that was asked for, or all near a preferred one, are taken.
     #[error("cannot listen on {address} for {what}: {error}")]
     Listen {
@@ -157,20 +159,13 @@ impl std::fmt::Debug for Http {
     }
 }
 
-/// The parts of the cluster that depend on how a node meets others.
-struct Connected {
-    peers: Peers,
-    transport: Option<Arc<dyn Transport>>,
-    address: Option<SocketAddr>,
-    advertised: String,
-}
-
 impl Node {
     /// Starts a node. It may still be joining when this returns: see [`Node::ready`].
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn start(options: Options) -> Result<Node, Error> {
+        options.config.validate()?;
         let config = Arc::new(options.config);
         let limit = config.max_memory.unwrap_or_else(memory::default_limit);
         let budget = Budget::new(limit);
@@ -423,98 +418,6 @@ fn writers(config: &Config, node: NodeId, budget: &Arc<Budget>, clock: &Clock) -
     (0..count).map(|_| Writer::new(options.clone())).collect()
 }
 
-async fn connect(
-    config: &Config,
-    meeting: &Meeting,
-    identity: &Identity,
-    router: &Router,
-    mailbox: Mailbox,
-) -> Result<Connected, Error> {
-    let here = tokio::runtime::Handle::current();
-    let peers = |links_runtime| {
-        Peers::new(peer::Options {
-            router: router.clone(),
-            links_runtime,
-            requests_runtime: here.clone(),
-            bytes_max: config.peer_bytes_max,
-            news: Box::new(move |news| mailbox.cast(cluster_actor::Message::News(news))),
-        })
-    };
-    match meeting {
-        Meeting::Alone => Ok(Connected {
-            peers: peers(here.clone()),
-            transport: None,
-            address: None,
-            advertised: String::new(),
-        }),
-        Meeting::Memory { network, address } => {
-            let peers = peers(here.clone());
-            let transport: Arc<dyn Transport> =
-                Arc::new(network.attach(address, identity.clone(), peers.sink()));
-            peers.attach(Arc::clone(&transport));
-            let transport = Some(transport);
-            Ok(Connected {
-                peers,
-                transport,
-                address: None,
-                advertised: address.clone(),
-            })
-        }
-        Meeting::Network => {
-            let listener = ports::listen("the cluster", config.cluster_bind, config.cluster_port);
-            let listener = listener.await?.into_std().map_err(wire::Error::Io)?;
-            let cookie = config
-                .cookie
-                .as_ref()
-                .map_or(NO_COOKIE, |cookie| cookie.0.as_str());
-            let options = wire::Options {
-                identity: identity.clone(),
-                listener,
-                cookie: cookie.to_owned(),
-            };
-            let thread = wire::Thread::start().map_err(wire::Error::Io)?;
-            let peers = peers(thread.runtime());
-            let transport = WireTransport::start(thread, options, peers.sink()).await?;
-            let address = transport.address();
-            let transport: Arc<dyn Transport> = Arc::new(transport);
-            peers.attach(Arc::clone(&transport));
-            let advertised = match &config.cluster_advertise {
-                None => format!(":{}", address.port()),
-                Some(host) if has_port(host) => host.clone(),
-                Some(host) => format!("{host}:{}", address.port()),
-            };
-            Ok(Connected {
-                peers,
-                transport: Some(transport),
-                address: Some(address),
-                advertised,
-            })
-        }
-    }
-}
-
-/// On an in-memory network an uplink's host is an address; elsewhere it is a name to look up.
-fn uplinks(config: &Config, address: Option<SocketAddr>) -> Uplinks {
-    let uplinks = config.uplinks.clone();
-    match address {
-        Some(address) if !uplinks.is_empty() => Uplinks::Names {
-            uplinks,
-            own_port: address.port(),
-        },
-        _ => Uplinks::Fixed(uplinks.into_iter().map(|uplink| uplink.host).collect()),
-    }
-}
-
-/// Whether `host` ends with a port: `host:1`, `[::1]:1`, but not `::1`.
-fn has_port(host: &str) -> bool {
-    match host.rsplit_once(':') {
-        Some((before, port)) => {
-            port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
-        }
-        None => false,
-    }
-}
-
 fn machine(
     config: &Config,
     identity: &Identity,
@@ -580,3 +483,6 @@ async fn become_ready(mut joined: watch::Receiver<Joined>, router: Router, readi
     }
     readiness.advance(State::Ready);
 }
+
+#[cfg(test)]
+mod tests;
