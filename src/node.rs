@@ -234,7 +234,7 @@ impl Node {
                 &router,
                 &reporter,
                 &readiness,
-                &supervisor,
+                &options.clock,
             )
         });
         let node = Node(Arc::new(Inner {
@@ -444,7 +444,7 @@ fn open_http(
     router: &Router,
     reporter: &Reporter,
     readiness: &Readiness,
-    _supervisor: &Supervisor,
+    clock: &Clock,
 ) -> Result<Http, Error> {
     let address = listener.local_addr().map_err(|error| Error::Listen {
         what: "HTTP",
@@ -457,8 +457,10 @@ fn open_http(
         readiness: readiness.clone(),
         config: Arc::clone(config),
     };
+    // By the writers' clock: what is left of a time to live is theirs to say.
+    let door = door::http::Door::with_clock(context, clock.clone());
     let (close, mut closing) = watch::channel(false);
-    let served = tokio::spawn(door::http::Door::new(context).serve(listener, async move {
+    let served = tokio::spawn(door.serve(listener, async move {
         // An error means that the node itself is gone.
         let _ = closing.wait_for(|closing| *closing).await;
     }));
