@@ -32,13 +32,11 @@ use tokio::time::Instant;
 
 pub use self::serve::serve;
 
-use self::connect::{Connected, connect, uplinks};
+use self::connect::{connect, machine, uplinks};
 use self::status::{Readiness, Reporter, State, Status};
 use self::supervisor::{ChildSpec, Supervisor};
 use crate::clock::{Clock, UnixMs};
 use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox};
-use crate::cluster::machine::Machine;
-use crate::cluster::membership;
 use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
 use crate::cluster::transport::wire;
@@ -53,6 +51,8 @@ use crate::writer::{self, Writer, WriterActor};
 
 /// Most commands that wait for one writer.
 const WRITER_QUEUE_MAX: usize = 16 * 1024;
+/// How long the last message to the others may take to leave.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// Most bytes of commands that wait for one writer.
 const WRITER_QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Why a node could not start, or could not go on.
@@ -149,6 +149,7 @@ struct Http {
     address: SocketAddr,
     close: watch::Sender<bool>,
     served: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    cut_off: tokio::task::AbortHandle,
 }
 
 impl std::fmt::Debug for Http {
@@ -312,22 +313,35 @@ impl Node {
     /// # Errors
     /// [`Error::Slow`] when that takes longer than the configured time; then it ends all the same.
     pub async fn stop(&self) -> Result<(), Error> {
+        self.stop_by(Instant::now() + self.0.config.shutdown_timeout)
+            .await
+    }
+
+    /// As [`Node::stop`], for a caller whose time to stop began before: a served node counts from
+    /// the signal, its drain delay included.
+    ///
+    /// # Errors
+    /// [`Error::Slow`] when it is not done at `deadline`; then it ends all the same.
+    pub async fn stop_by(&self, deadline: Instant) -> Result<(), Error> {
         self.drain();
-        let limit = self.0.config.shutdown_timeout;
-        let deadline = Instant::now() + limit;
+        // The farewell takes its time as well.
+        let deadline = deadline.checked_sub(FAREWELL).unwrap_or(deadline);
         let left = tokio::time::timeout_at(deadline, async {
             self.leave().await;
             self.close_doors().await;
         });
         let left = left.await;
+        if let Some(http) = &self.0.http {
+            http.cut_off.abort();
+        }
         self.0.readiness.advance(State::Stopped);
         self.0.mailbox.cast(cluster_actor::Message::Depart);
-        // The farewell must leave before the session does.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // It must leave before the session does.
+        tokio::time::sleep(FAREWELL).await;
         self.0.peers.shutdown();
         self.0.supervisor.stop().await;
         self.0.governor.abort();
-        left.map_err(|_| Error::Slow(limit))
+        left.map_err(|_| Error::Slow(self.0.config.shutdown_timeout))
     }
 
     async fn leave(&self) {
@@ -418,26 +432,6 @@ fn writers(config: &Config, node: NodeId, budget: &Arc<Budget>, clock: &Clock) -
     (0..count).map(|_| Writer::new(options.clone())).collect()
 }
 
-fn machine(
-    config: &Config,
-    identity: &Identity,
-    connected: &Connected,
-    clock: &Clock,
-) -> Arc<Mutex<Machine>> {
-    let timing = membership::Timing {
-        join_timeout: config.join_timeout,
-        ..membership::Timing::default()
-    };
-    let options = membership::Options {
-        identity: identity.clone(),
-        address: connected.advertised.clone(),
-        has_uplinks: !config.uplinks.is_empty(),
-        timing,
-        seed: rand::random(),
-    };
-    Arc::new(Mutex::new(Machine::new(options, clock.now())))
-}
-
 fn open_http(
     listener: tokio::net::TcpListener,
     config: &Arc<Config>,
@@ -467,6 +461,7 @@ fn open_http(
     Ok(Http {
         address,
         close,
+        cut_off: served.abort_handle(),
         served: Mutex::new(Some(served)),
     })
 }

@@ -6,8 +6,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::{Error, Meeting, ports};
+use crate::clock::Clock;
 use crate::cluster::actor::{self as cluster_actor, Mailbox, Uplinks};
+use crate::cluster::machine::Machine;
+use crate::cluster::membership;
 use crate::cluster::peer::{self, Peers};
 use crate::cluster::transport::wire::{self, WireTransport};
 use crate::cluster::transport::{Identity, Transport};
@@ -116,4 +121,25 @@ fn has_port(host: &str) -> bool {
         }
         None => false,
     }
+}
+
+/// The cluster's decisions, at the node's start.
+pub(super) fn machine(
+    config: &Config,
+    identity: &Identity,
+    connected: &Connected,
+    clock: &Clock,
+) -> Arc<Mutex<Machine>> {
+    let timing = membership::Timing {
+        join_timeout: config.join_timeout,
+        ..membership::Timing::default()
+    };
+    let options = membership::Options {
+        identity: identity.clone(),
+        address: connected.advertised.clone(),
+        has_uplinks: !config.uplinks.is_empty(),
+        timing,
+        seed: rand::random(),
+    };
+    Arc::new(Mutex::new(Machine::new(options, clock.now())))
 }
