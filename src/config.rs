@@ -104,10 +104,10 @@ pub struct Config {
     pub http_port: Port,
     /// Address that the cluster listens on.
     pub cluster_bind: IpAddr,
-    /// Cluster listener; by default the HTTP port + 500.
+    /// Cluster listener (TCP); by default the HTTP port + 500.
     pub cluster_port: Port,
     /// Host (or `host:port`) that other nodes reach this one's cluster port at; by default the
-    /// host of the node name, or the address that they see it come from.
+    /// address that they see it come from.
     pub cluster_advertise: Option<String>,
     /// Nodes to join through; empty starts a cluster.
     pub uplinks: Vec<Uplink>,
@@ -129,7 +129,7 @@ pub struct Config {
 
     /// Longest key in bytes, at most 4,096.
     pub key_bytes_max: usize,
-    /// Longest value in bytes.
+    /// Longest value in bytes, at most 64 MiB: what the links between nodes can carry.
     pub value_bytes_max: usize,
     /// Longest request body in bytes (of a batch: longest line).
     pub body_bytes_max: usize,

@@ -14,6 +14,7 @@
 //! on serving for the drain delay, hand all partitions over, finish what is in flight, tell the
 //! others, end.
 
+mod connect;
 pub mod memory;
 mod ports;
 mod serve;
@@ -31,18 +32,17 @@ use tokio::time::Instant;
 
 pub use self::serve::serve;
 
+use self::connect::{connect, machine, uplinks};
 use self::status::{Readiness, Reporter, State, Status};
 use self::supervisor::{ChildSpec, Supervisor};
 use crate::clock::{Clock, UnixMs};
-use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox, Uplinks};
-use crate::cluster::machine::Machine;
-use crate::cluster::membership;
-use crate::cluster::peer::{self, Peers};
+use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox};
+use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
-use crate::cluster::transport::wire::{self, WireTransport};
+use crate::cluster::transport::wire;
 use crate::cluster::transport::{Identity, Transport};
 use crate::command;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::door;
 use crate::router::{self, Router, RouterActor};
 use crate::table::Budget;
@@ -51,14 +51,16 @@ use crate::writer::{self, Writer, WriterActor};
 
 /// Most commands that wait for one writer.
 const WRITER_QUEUE_MAX: usize = 16 * 1024;
+/// How long the last message to the others may take to leave.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// Most bytes of commands that wait for one writer.
 const WRITER_QUEUE_BYTES_MAX: usize = 64 << 20;
-/// The cookie of a cluster that has none: it listens on loopback only.
-const NO_COOKIE: &str = "no cookie: loopback only";
-
 /// Why a node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A setting cannot stand; nothing was started.
+    #[error(transparent)]
+    Config(#[from] config::Invalid),
     /// A port that was asked for, or all near a preferred one, are taken.
     #[error("cannot listen on {address} for {what}: {error}")]
     Listen {
@@ -147,6 +149,7 @@ struct Http {
     address: SocketAddr,
     close: watch::Sender<bool>,
     served: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    cut_off: tokio::task::AbortHandle,
 }
 
 impl std::fmt::Debug for Http {
@@ -157,20 +160,13 @@ impl std::fmt::Debug for Http {
     }
 }
 
-/// The parts of the cluster that depend on how a node meets others.
-struct Connected {
-    peers: Peers,
-    transport: Option<Arc<dyn Transport>>,
-    address: Option<SocketAddr>,
-    advertised: String,
-}
-
 impl Node {
     /// Starts a node. It may still be joining when this returns: see [`Node::ready`].
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn start(options: Options) -> Result<Node, Error> {
+        options.config.validate()?;
         let config = Arc::new(options.config);
         let limit = config.max_memory.unwrap_or_else(memory::default_limit);
         let budget = Budget::new(limit);
@@ -239,7 +235,7 @@ impl Node {
                 &router,
                 &reporter,
                 &readiness,
-                &supervisor,
+                &options.clock,
             )
         });
         let node = Node(Arc::new(Inner {
@@ -317,22 +313,35 @@ impl Node {
     /// # Errors
     /// [`Error::Slow`] when that takes longer than the configured time; then it ends all the same.
     pub async fn stop(&self) -> Result<(), Error> {
+        self.stop_by(Instant::now() + self.0.config.shutdown_timeout)
+            .await
+    }
+
+    /// As [`Node::stop`], for a caller whose time to stop began before: a served node counts from
+    /// the signal, its drain delay included.
+    ///
+    /// # Errors
+    /// [`Error::Slow`] when it is not done at `deadline`; then it ends all the same.
+    pub async fn stop_by(&self, deadline: Instant) -> Result<(), Error> {
         self.drain();
-        let limit = self.0.config.shutdown_timeout;
-        let deadline = Instant::now() + limit;
+        // The farewell takes its time as well.
+        let deadline = deadline.checked_sub(FAREWELL).unwrap_or(deadline);
         let left = tokio::time::timeout_at(deadline, async {
             self.leave().await;
             self.close_doors().await;
         });
         let left = left.await;
+        if let Some(http) = &self.0.http {
+            http.cut_off.abort();
+        }
         self.0.readiness.advance(State::Stopped);
         self.0.mailbox.cast(cluster_actor::Message::Depart);
-        // The farewell must leave before the session does.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // It must leave before the session does.
+        tokio::time::sleep(FAREWELL).await;
         self.0.peers.shutdown();
         self.0.supervisor.stop().await;
         self.0.governor.abort();
-        left.map_err(|_| Error::Slow(limit))
+        left.map_err(|_| Error::Slow(self.0.config.shutdown_timeout))
     }
 
     async fn leave(&self) {
@@ -423,125 +432,13 @@ fn writers(config: &Config, node: NodeId, budget: &Arc<Budget>, clock: &Clock) -
     (0..count).map(|_| Writer::new(options.clone())).collect()
 }
 
-async fn connect(
-    config: &Config,
-    meeting: &Meeting,
-    identity: &Identity,
-    router: &Router,
-    mailbox: Mailbox,
-) -> Result<Connected, Error> {
-    let here = tokio::runtime::Handle::current();
-    let peers = |links_runtime| {
-        Peers::new(peer::Options {
-            router: router.clone(),
-            links_runtime,
-            requests_runtime: here.clone(),
-            bytes_max: config.peer_bytes_max,
-            news: Box::new(move |news| mailbox.cast(cluster_actor::Message::News(news))),
-        })
-    };
-    match meeting {
-        Meeting::Alone => Ok(Connected {
-            peers: peers(here.clone()),
-            transport: None,
-            address: None,
-            advertised: String::new(),
-        }),
-        Meeting::Memory { network, address } => {
-            let peers = peers(here.clone());
-            let transport: Arc<dyn Transport> =
-                Arc::new(network.attach(address, identity.clone(), peers.sink()));
-            peers.attach(Arc::clone(&transport));
-            let transport = Some(transport);
-            Ok(Connected {
-                peers,
-                transport,
-                address: None,
-                advertised: address.clone(),
-            })
-        }
-        Meeting::Network => {
-            let listener = ports::listen("the cluster", config.cluster_bind, config.cluster_port);
-            let listener = listener.await?.into_std().map_err(wire::Error::Io)?;
-            let cookie = config
-                .cookie
-                .as_ref()
-                .map_or(NO_COOKIE, |cookie| cookie.0.as_str());
-            let options = wire::Options {
-                identity: identity.clone(),
-                listener,
-                cookie: cookie.to_owned(),
-            };
-            let thread = wire::Thread::start().map_err(wire::Error::Io)?;
-            let peers = peers(thread.runtime());
-            let transport = WireTransport::start(thread, options, peers.sink()).await?;
-            let address = transport.address();
-            let transport: Arc<dyn Transport> = Arc::new(transport);
-            peers.attach(Arc::clone(&transport));
-            let advertised = match &config.cluster_advertise {
-                None => format!(":{}", address.port()),
-                Some(host) if has_port(host) => host.clone(),
-                Some(host) => format!("{host}:{}", address.port()),
-            };
-            Ok(Connected {
-                peers,
-                transport: Some(transport),
-                address: Some(address),
-                advertised,
-            })
-        }
-    }
-}
-
-/// On an in-memory network an uplink's host is an address; elsewhere it is a name to look up.
-fn uplinks(config: &Config, address: Option<SocketAddr>) -> Uplinks {
-    let uplinks = config.uplinks.clone();
-    match address {
-        Some(address) if !uplinks.is_empty() => Uplinks::Names {
-            uplinks,
-            own_port: address.port(),
-        },
-        _ => Uplinks::Fixed(uplinks.into_iter().map(|uplink| uplink.host).collect()),
-    }
-}
-
-/// Whether `host` ends with a port: `host:1`, `[::1]:1`, but not `::1`.
-fn has_port(host: &str) -> bool {
-    match host.rsplit_once(':') {
-        Some((before, port)) => {
-            port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
-        }
-        None => false,
-    }
-}
-
-fn machine(
-    config: &Config,
-    identity: &Identity,
-    connected: &Connected,
-    clock: &Clock,
-) -> Arc<Mutex<Machine>> {
-    let timing = membership::Timing {
-        join_timeout: config.join_timeout,
-        ..membership::Timing::default()
-    };
-    let options = membership::Options {
-        identity: identity.clone(),
-        address: connected.advertised.clone(),
-        has_uplinks: !config.uplinks.is_empty(),
-        timing,
-        seed: rand::random(),
-    };
-    Arc::new(Mutex::new(Machine::new(options, clock.now())))
-}
-
 fn open_http(
     listener: tokio::net::TcpListener,
     config: &Arc<Config>,
     router: &Router,
     reporter: &Reporter,
     readiness: &Readiness,
-    _supervisor: &Supervisor,
+    clock: &Clock,
 ) -> Result<Http, Error> {
     let address = listener.local_addr().map_err(|error| Error::Listen {
         what: "HTTP",
@@ -554,14 +451,17 @@ fn open_http(
         readiness: readiness.clone(),
         config: Arc::clone(config),
     };
+    // By the writers' clock: what is left of a time to live is theirs to say.
+    let door = door::http::Door::with_clock(context, clock.clone());
     let (close, mut closing) = watch::channel(false);
-    let served = tokio::spawn(door::http::Door::new(context).serve(listener, async move {
+    let served = tokio::spawn(door.serve(listener, async move {
         // An error means that the node itself is gone.
         let _ = closing.wait_for(|closing| *closing).await;
     }));
     Ok(Http {
         address,
         close,
+        cut_off: served.abort_handle(),
         served: Mutex::new(Some(served)),
     })
 }
@@ -580,3 +480,6 @@ async fn become_ready(mut joined: watch::Receiver<Joined>, router: Router, readi
     }
     readiness.advance(State::Ready);
 }
+
+#[cfg(test)]
+mod tests;

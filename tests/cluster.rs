@@ -1,5 +1,7 @@
 //! Several nodes in one process, over the in-memory network.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

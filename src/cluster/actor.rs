@@ -115,8 +115,7 @@ pub enum Message {
     Leave(oneshot::Sender<()>),
     /// This node is gone: tell the others.
     Depart,
-    /// Panic, for tests.
-    #[doc(hidden)]
+    /// Panic. For tests: shows that the supervisor restarts the actor.
     Crash,
 }
 

@@ -563,7 +563,7 @@ impl Peers {
             let next = scanned.next.map(|cursor| (index, cursor));
             (index, cursor) = next.unwrap_or((index + 1, Cursor::default()));
             if !scanned.entries.is_empty() || next.is_some() {
-                let more = (index < writers.len()).then(|| (index as u16, cursor.0));
+                let more = (index < writers.len()).then_some((index as u16, cursor.0));
                 return Response::Pulled {
                     entries: scanned.entries,
                     next: more,

@@ -17,8 +17,8 @@ pub const COOKIE_BYTES_MIN: usize = 16;
 pub const MAX_MEMORY_MIN: u64 = 32_000_000;
 /// Deepest nesting that can be allowed.
 pub const JSON_DEPTH_LIMIT: usize = 512;
-/// Longest value that can be allowed.
-pub const VALUE_BYTES_LIMIT: usize = 1 << 30;
+/// Longest value that can be allowed: with its key it must fit a message between nodes.
+pub const VALUE_BYTES_LIMIT: usize = 64 << 20;
 /// What a request body and a frame to a peer hold besides key and value.
 pub const ENVELOPE_BYTES: usize = 64 << 10;
 
@@ -133,11 +133,18 @@ impl Config {
 
     fn validate_limits(&self) -> Result<(), Invalid> {
         within("key-bytes-max", self.key_bytes_max, 1..=KEY_BYTES_MAX)?;
-        within(
-            "value-bytes-max",
-            self.value_bytes_max,
-            2..=VALUE_BYTES_LIMIT,
-        )?;
+        if self.value_bytes_max > VALUE_BYTES_LIMIT {
+            let most = VALUE_BYTES_LIMIT >> 20;
+            return invalid(
+                "value-bytes-max",
+                format!(
+                    "{} bytes are more than a message between nodes can carry",
+                    self.value_bytes_max
+                ),
+                format!("at most {most}MiB"),
+            );
+        }
+        within("value-bytes-max", self.value_bytes_max, 2..=usize::MAX)?;
         within("json-depth-max", self.json_depth_max, 1..=JSON_DEPTH_LIMIT)?;
         let whole = self.value_bytes_max + self.key_bytes_max;
         for (setting, bytes) in [
@@ -259,7 +266,7 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 19] = [
+        let changes: [(&str, Change); 20] = [
             ("node-name", |c| c.node_name = "nobody".to_owned()),
             ("cluster-advertise", |c| {
                 c.cluster_advertise = Some("a b".to_owned())
@@ -270,6 +277,11 @@ mod tests {
             ("key-bytes-max", |c| c.key_bytes_max = 0),
             ("key-bytes-max", |c| c.key_bytes_max = 4_097),
             ("value-bytes-max", |c| c.value_bytes_max = 0),
+            ("value-bytes-max", |c| {
+                c.value_bytes_max = (64 << 20) + 1;
+                c.body_bytes_max = 1 << 30;
+                c.peer_bytes_max = 1 << 30;
+            }),
             ("json-depth-max", |c| c.json_depth_max = 0),
             ("json-depth-max", |c| c.json_depth_max = 513),
             ("body-bytes-max", |c| c.body_bytes_max = c.value_bytes_max),

@@ -17,8 +17,7 @@ pub struct RouterActor;
 pub enum Publish {
     /// This is the map from now on.
     Map(PartitionMap),
-    /// Panic, for tests.
-    #[doc(hidden)]
+    /// Panic. For tests: shows that the supervisor restarts the actor.
     Crash,
 }
 

@@ -80,7 +80,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "cluster-port",
         group: CLUSTER,
         placeholder: "PORT",
-        help: "Port for the other nodes, TCP and UDP; by default the HTTP port + 500",
+        help: "TCP port for the other nodes; by default the HTTP port + 500",
         read: |d, raw| value::port(raw).map(|port| d.config.cluster_port = Port::Exactly(port)),
         show: |d| port(d.config.cluster_port),
         ..PLAIN
@@ -89,7 +89,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "cluster-advertise",
         group: CLUSTER,
         placeholder: "HOST[:PORT]",
-        help: "Where other nodes reach this one's cluster port, if not at the host of its name",
+        help: "Where other nodes reach this one's cluster port, if not at the address that they see \
+               it come from",
         read: |d, raw| {
             d.config.cluster_advertise = optional(raw, |raw| {
                 let host = value::text(raw)?;
@@ -100,7 +101,7 @@ pub static SETTINGS: &[Setting] = &[
         },
         show: |d| match &d.config.cluster_advertise {
             Some(host) => quoted(host),
-            None => Shown::Comment("the host of the node's name".to_owned()),
+            None => Shown::Comment("the address that other nodes see".to_owned()),
         },
         ..PLAIN
     },
@@ -225,7 +226,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "value-bytes-max",
         group: LIMITS,
         placeholder: "SIZE",
-        help: "Longest value",
+        help: "Longest value, at most 64MiB",
         read: |d, raw| value::length(raw).map(|bytes| d.config.value_bytes_max = bytes),
         show: |d| size(d.config.value_bytes_max as u64),
         ..PLAIN

@@ -1,0 +1,89 @@
+//! What a node refuses to start with, and how it is put together.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::Smache;
+use crate::config::{Port, Secret};
+use crate::embed::PutOptions;
+
+/// A node that would meet others over the network, on ports of the system's choice.
+fn networked(change: impl FnOnce(&mut Config)) -> Options {
+    let mut config = Config {
+        http_port: Port::Exactly(0),
+        cluster_port: Port::Exactly(0),
+        ..Config::default()
+    };
+    change(&mut config);
+    Options {
+        config,
+        meeting: Meeting::Network,
+        ..Options::default()
+    }
+}
+
+async fn refused(options: Options) -> config::Invalid {
+    match Node::start(options).await {
+        Err(Error::Config(invalid)) => invalid,
+        Err(error) => panic!("refused for another reason: {error}"),
+        Ok(_) => panic!("it started"),
+    }
+}
+
+#[tokio::test]
+async fn no_cluster_listens_beyond_loopback_without_a_cookie() {
+    let any: IpAddr = Ipv4Addr::UNSPECIFIED.into();
+    let invalid = refused(networked(|config| config.cluster_bind = any)).await;
+    assert_eq!(invalid.setting, "cluster-bind");
+    assert!(invalid.wrong.contains("no cookie"), "{invalid}");
+    // With one, somebody must still vouch for the network.
+    let untrusted = networked(|config| {
+        config.cluster_bind = any;
+        config.cookie = Some(Secret("c".repeat(32)));
+    });
+    assert_eq!(refused(untrusted).await.setting, "cluster-bind");
+}
+
+#[tokio::test]
+async fn a_builder_refuses_what_the_command_line_refuses() {
+    let config = Config {
+        cluster_bind: Ipv4Addr::UNSPECIFIED.into(),
+        ..Config::default()
+    };
+    let started = Smache::builder()
+        .config(config)
+        .clustered(None)
+        .start()
+        .await;
+    assert!(matches!(started, Err(Error::Config(_))), "{started:?}");
+    let started = Smache::builder().name("nobody").start().await;
+    assert!(matches!(started, Err(Error::Config(_))), "{started:?}");
+}
+
+#[tokio::test]
+async fn the_door_goes_by_the_nodes_clock() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let clock = Clock::manual(UnixMs(1_000_000));
+    let config = Config {
+        http_port: Port::Exactly(0),
+        ..Config::default()
+    };
+    let builder = Smache::builder().config(config).clock(clock.clone());
+    let cache = builder.serve().start().await.unwrap();
+    let minute = PutOptions {
+        ttl: Some(Duration::from_secs(60)),
+        ..PutOptions::default()
+    };
+    let value = serde_json::json!({});
+    cache.put_with("key", &value, minute).await.unwrap();
+    clock.advance(Duration::from_secs(20));
+    let address = cache.http_address().unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = "GET /api?key=key HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("x-ttl-ms: 40000\r\n"), "{answer}");
+    cache.stop().await.unwrap();
+}
