@@ -9,6 +9,10 @@ mod client;
 mod data;
 #[path = "process/joining.rs"]
 mod joining;
+#[path = "process/memory.rs"]
+mod memory;
+#[path = "process/moving.rs"]
+mod moving;
 #[path = "process/ports.rs"]
 mod ports;
 #[path = "support/process.rs"]

@@ -112,8 +112,7 @@ async fn every_earthquake_comes_back_to_the_last_digit() {
         let id: Id = serde_json::from_str(raw.get()).unwrap();
         (id.id, compact(raw.get()))
     };
-    let features: Vec<(String, String)> =
-        collection.features.into_iter().map(feature).collect();
+    let features: Vec<(String, String)> = collection.features.into_iter().map(feature).collect();
     assert_eq!(features.len(), 1_707);
     let asked: String = features
         .iter()

@@ -239,8 +239,13 @@ impl Process {
     }
 
     /// Ends the node in order.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         self.terminate();
+        self.stopped().await;
+    }
+
+    /// Waits for the orderly end of a node that was told to stop.
+    pub(crate) async fn stopped(mut self) {
         let status = self.ended().await;
         assert_eq!(status.code(), Some(0), "{}: {}", self.name, self.log.tail());
     }
