@@ -60,6 +60,11 @@ impl Client {
         })
     }
 
+    /// Where it leads.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.tcp.peer_addr().unwrap()
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = self.tcp.write_all(bytes.as_ref());

@@ -59,7 +59,8 @@ impl Start {
     pub(crate) fn node(name: &str) -> Start {
         let start = Start::default().arg("serve").flag("node-name", name);
         let start = start.flag("port", 0).flag("cluster-port", 0);
-        start.flag("drain-delay", "0s").flag("max-memory", "1GiB")
+        let start = start.flag("drain-delay", "0s").flag("max-memory", "1GiB");
+        start.flag("shutdown-timeout", "15s")
     }
 
     pub(crate) fn arg(mut self, arg: impl ToString) -> Start {
@@ -339,31 +340,42 @@ pub(crate) async fn until(what: &str, mut met: impl AsyncFnMut() -> bool) {
 /// Waits until all of these nodes, and no others, own all partitions between them, each a part, and
 /// all agree on that.
 pub(crate) async fn settled(nodes: &[&Process]) {
-    let what = format!("{} nodes share all partitions", nodes.len());
-    let agree = async |node: &Process| {
-        let status = node.status().await;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut seen = Vec::new();
+        for node in nodes {
+            seen.push(node.status().await);
+        }
+        if agree(&seen) {
+            return;
+        }
+        let seen = seen.iter().map(Value::to_string);
+        assert!(
+            Instant::now() < end,
+            "waited in vain until {} nodes share all partitions:\n{}",
+            nodes.len(),
+            seen.collect::<Vec<_>>().join("\n")
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn agree(seen: &[Value]) -> bool {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let whole = |status: &Value| {
         let members = status["members"].as_array().unwrap();
         let up = members.iter().filter(|m| m["state"] == "up");
-        let shares: Vec<u64> = up.map(|m| m["partitions"].as_u64().unwrap()).collect();
+        let shares: Vec<u64> = up.map(|m| number(&m["partitions"])).collect();
         let partitions = &status["partitions"];
         status["state"] == "ready"
-            && shares.len() == nodes.len()
+            && shares.len() == seen.len()
             && shares.iter().all(|share| *share > 0)
             && shares.iter().sum::<u64>() == PARTITIONS
             && partitions["arriving"] == 0
             && partitions["unowned"] == 0
     };
-    until(&what, async || {
-        let mut owned = 0;
-        for node in nodes {
-            if !agree(node).await {
-                return false;
-            }
-            owned += node.status().await["partitions"]["owned"].as_u64().unwrap();
-        }
-        owned == PARTITIONS
-    })
-    .await;
+    let owned = seen.iter().map(|s| number(&s["partitions"]["owned"]));
+    seen.iter().all(whole) && owned.sum::<u64>() == PARTITIONS
 }
 
 /// A port that nobody listens on.
