@@ -12,17 +12,17 @@ use smache::config::value::{self, Raw};
 
 use super::{Outcome, Usage, harmless};
 
+/// Where a node listens that nobody told otherwise.
+const DEFAULT_PORT: u16 = 4000;
+
 /// Which node, and how long to wait for it.
 #[derive(clap::Args)]
 pub(super) struct NodeArgs {
     /// The node to ask; any one of the cluster will do.
-    #[arg(
-        long,
-        env = "SMACHE_URL",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:4000"
-    )]
-    node: String,
+    ///
+    /// By default the one of this machine, on the port that SMACHE_PORT or PORT names, else 4000.
+    #[arg(long, env = "SMACHE_URL", value_name = "URL")]
+    node: Option<String>,
     /// How long to wait for an answer.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
@@ -53,15 +53,15 @@ struct ErrorBody {
 impl NodeArgs {
     /// Prepares to ask the node; nothing is sent yet.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let node = self.node.clone().unwrap_or_else(|| local(variable));
         let usage = |wrong: &str| {
             Usage(format!(
-                "--node or SMACHE_URL: `{}` {wrong}; right: http://host:port",
-                self.node
+                "--node or SMACHE_URL: `{node}` {wrong}; right: http://host:port"
             ))
         };
-        let text = match self.node.contains("://") {
-            true => self.node.clone(),
-            false => format!("http://{}", self.node),
+        let text = match node.contains("://") {
+            true => node.clone(),
+            false => format!("http://{node}"),
         };
         let base = Url::parse(&text).map_err(|error| usage(&format!("is no URL ({error})")))?;
         if base.scheme() != "http" {
@@ -116,6 +116,22 @@ impl Client {
             anyhow::anyhow!("the node at {} broke off ({cause})", self.base)
         }
     }
+}
+
+/// The node of this machine, on the port that the variables of its own configuration name. What a
+/// node would not listen on is passed over: `tcp://10.0.0.1:4000`, which Kubernetes sets beside a
+/// Service named smache, or 0, which lets the system choose.
+fn local(variable: impl Fn(&str) -> Option<String>) -> String {
+    let port = |name: &&str| {
+        let port = value::port(&Raw::text(variable(name)?)).ok()?;
+        (port != 0).then_some(port)
+    };
+    let port = ["SMACHE_PORT", "PORT"].iter().find_map(port);
+    format!("http://127.0.0.1:{}", port.unwrap_or(DEFAULT_PORT))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// What lies under the layers of an error.
@@ -184,4 +200,27 @@ pub(super) fn ttl(text: &str) -> Result<Duration, String> {
 /// A time to live as requests carry it.
 pub(super) fn ttl_text(ttl: Duration) -> String {
     format!("{}ms", ttl.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_node_listens_where_its_variables_say() {
+        let local = |smache_port: Option<&str>, port: Option<&str>| {
+            local(|name| match name {
+                "SMACHE_PORT" => smache_port.map(str::to_owned),
+                _ => port.map(str::to_owned),
+            })
+        };
+        let at = |port: u16| format!("http://127.0.0.1:{port}");
+        assert_eq!(local(None, None), at(4000));
+        assert_eq!(local(Some("4001"), Some("4002")), at(4001));
+        assert_eq!(local(None, Some("4002")), at(4002));
+        let service = Some("tcp://10.0.0.1:4005");
+        assert_eq!(local(service, Some("4002")), at(4002));
+        assert_eq!(local(service, service), at(4000));
+        assert_eq!(local(Some("0"), Some("")), at(4000));
+    }
 }

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::client::NodeArgs;
-use super::{Outcome, grouped, harmless, print};
+use super::{Outcome, grouped, harmless, print, say};
 
 /// Show a node's cluster: members, partitions, keys, memory, hit ratio.
 #[derive(clap::Args)]
@@ -17,6 +17,9 @@ pub(super) struct Args {
     /// Print the answer as JSON, for programs.
     #[arg(long)]
     json: bool,
+    /// Print nothing; exit with 0 if the node answers and is ready, else with 1. For health checks.
+    #[arg(long, conflicts_with = "json")]
+    quiet: bool,
     #[command(flatten)]
     node: NodeArgs,
 }
@@ -82,6 +85,9 @@ impl Args {
             .send(client.request(Method::GET, "/status"))
             .await?
             .success()?;
+        if self.quiet {
+            return Ok(readiness(&answer.json::<Status>()?));
+        }
         if self.json {
             print(&answer.body)?;
             print(b"\n")?;
@@ -90,6 +96,16 @@ impl Args {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// Whether a node is ready; if not, says so.
+fn readiness(status: &Status) -> Outcome {
+    if status.state.as_deref() == Some("ready") {
+        return Outcome::Done;
+    }
+    let (node, state) = (text(&status.node), text(&status.state));
+    say(&format!("{node} is not ready: its state is {state}"));
+    Outcome::Negative
 }
 
 fn render(status: &Status) -> String {
@@ -147,7 +163,9 @@ fn render(status: &Status) -> String {
             count(status.expirations)
         ),
     );
-    row("connections", count(status.connections));
+    if status.connections.is_some() {
+        row("connections", count(status.connections));
+    }
     if !status.members.is_empty() {
         out.push('\n');
         out.push_str(&table(&status.members));
@@ -236,7 +254,9 @@ mod tests {
     #[test]
     fn missing_fields_are_dashes() {
         let status: Status = serde_json::from_str("{}").unwrap();
-        assert!(render(&status).contains("hit ratio -"));
+        let shown = render(&status);
+        assert!(shown.contains("hit ratio -"), "{shown}");
+        assert!(!shown.contains("connections"), "{shown}");
         let status: Status = serde_json::from_str(
             r#"{"members":[{"name":"a@b","later":1}],"reads":{"hits":3,"misses":1}}"#,
         )
@@ -244,5 +264,29 @@ mod tests {
         let shown = render(&status);
         assert!(shown.contains("hit ratio 75.0%"), "{shown}");
         assert!(shown.contains("a@b     -      -"), "{shown}");
+    }
+
+    #[test]
+    fn connections_and_addresses_are_shown_as_they_are_told() {
+        let status: Status = serde_json::from_str(
+            r#"{"connections":1200,"members":[{"name":"a@b","cluster_address":":4500"}]}"#,
+        )
+        .unwrap();
+        let shown = render(&status);
+        assert!(shown.contains("connections 1,200"), "{shown}");
+        assert!(shown.contains("a@b     -      :4500"), "{shown}");
+    }
+
+    #[test]
+    fn only_ready_is_ready() {
+        let outcome = |text| readiness(&serde_json::from_str(text).unwrap());
+        assert_eq!(outcome(r#"{"state":"ready"}"#), Outcome::Done);
+        for text in [
+            "{}",
+            r#"{"state":"joining"}"#,
+            r#"{"node":"a@b","state":"draining"}"#,
+        ] {
+            assert_eq!(outcome(text), Outcome::Negative, "{text}");
+        }
     }
 }

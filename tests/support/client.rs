@@ -1,5 +1,7 @@
 //! A small HTTP client over plain sockets, which sends whatever a test wants, right or wrong.
+#![allow(dead_code, reason = "each of the tests uses a part of it")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -45,12 +47,22 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Client {
-        let tcp = TcpStream::connect(address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        Client {
+        Client::try_connect(address).await.unwrap()
+    }
+
+    /// Connects to a server that may be gone.
+    pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Client> {
+        let tcp = patient("a connection", TcpStream::connect(address)).await?;
+        tcp.set_nodelay(true)?;
+        Ok(Client {
             tcp,
             pending: Vec::new(),
-        }
+        })
+    }
+
+    /// Where it leads.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.tcp.peer_addr().unwrap()
     }
 
     /// Sends bytes as they are.
@@ -81,13 +93,30 @@ impl Client {
         }
     }
 
+    /// Sends a request to a server that may go away, and reads its answer.
+    pub(crate) async fn try_ask(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<Response> {
+        let text = request(method, target, headers, body);
+        patient("sending", self.tcp.write_all(text.as_bytes())).await?;
+        self.try_response().await
+    }
+
     /// Reads an answer's head, and takes it that it has no body.
     pub(crate) async fn head(&mut self) -> Response {
+        self.try_head().await.unwrap()
+    }
+
+    async fn try_head(&mut self) -> io::Result<Response> {
         let head = loop {
             if let Some(end) = find(&self.pending, b"\r\n\r\n") {
                 break self.pending.drain(..end + 4).collect::<Vec<_>>();
             }
-            assert!(self.more().await, "closed within a head: {:?}", self.text());
+            self.more("a head").await?;
         };
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.trim_end().lines();
@@ -96,64 +125,77 @@ impl Client {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_owned(), value.trim().to_owned())
         };
-        Response {
+        Ok(Response {
             status: status.unwrap().parse().unwrap(),
             headers: lines.map(header).collect(),
             body: String::new(),
-        }
+        })
     }
 
     /// Reads an answer.
     pub(crate) async fn response(&mut self) -> Response {
-        let mut response = self.head().await;
+        self.try_response().await.unwrap()
+    }
+
+    async fn try_response(&mut self) -> io::Result<Response> {
+        let mut response = self.try_head().await?;
         if response.status == 100 {
-            response = self.head().await;
+            response = self.try_head().await?;
         }
         let body = if response.header("transfer-encoding") == Some("chunked") {
             let mut body = Vec::new();
-            while let Some(chunk) = self.chunk().await {
+            while let Some(chunk) = self.try_chunk().await? {
                 body.extend(chunk);
             }
             body
         } else {
             let length = response.header("content-length").unwrap_or("0");
             let length = length.parse().unwrap();
-            self.take(length).await
+            self.take(length).await?
         };
         response.body = String::from_utf8(body).unwrap();
-        response
+        Ok(response)
     }
 
     /// Reads a chunk of a chunked body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.try_chunk().await.unwrap()
+    }
+
+    async fn try_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         let end = loop {
             if let Some(end) = find(&self.pending, b"\r\n") {
                 break end;
             }
-            assert!(self.more().await, "closed within a chunk");
+            self.more("a chunk").await?;
         };
         let length: Vec<u8> = self.pending.drain(..end + 2).collect();
         let length = std::str::from_utf8(&length).unwrap().trim();
         let length = usize::from_str_radix(length, 16).unwrap();
-        let mut chunk = self.take(length + 2).await;
+        let mut chunk = self.take(length + 2).await?;
         chunk.truncate(length);
-        (length > 0).then_some(chunk)
+        Ok((length > 0).then_some(chunk))
     }
 
-    async fn take(&mut self, length: usize) -> Vec<u8> {
+    async fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.pending.len() < length {
-            assert!(self.more().await, "closed within a body: {:?}", self.text());
+            self.more("a body").await?;
         }
-        self.pending.drain(..length).collect()
+        Ok(self.pending.drain(..length).collect())
     }
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.pending).into_owned()
     }
 
-    async fn more(&mut self) -> bool {
+    /// Waits for more bytes; there must be some, since `what` is not complete.
+    async fn more(&mut self, what: &str) -> io::Result<()> {
         let read = self.tcp.read_buf(&mut self.pending);
-        patient("receiving", read).await.unwrap() > 0
+        if patient("receiving", read).await? > 0 {
+            return Ok(());
+        }
+        let message = format!("closed within {what}: {:?}", self.text());
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
     }
 
     /// Waits until the server has closed the connection, and returns what it sent before.

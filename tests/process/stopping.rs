@@ -1,0 +1,103 @@
+//! What SIGTERM does, step by step.
+
+use crate::client::request;
+use crate::process::{Start, run, settled, until};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn a_node_that_drains_is_not_ready_and_still_serves() {
+    let one = Start::node("one@localhost").flag("drain-delay", "60s");
+    let mut one = one.flag("shutdown-timeout", "90s").ready().await;
+    one.put("k", r#"{"n":1}"#).await;
+    one.terminate();
+    until("it is not ready", async || {
+        one.get("/ready").await.status == 503
+    })
+    .await;
+    assert_eq!(one.status().await["state"], "draining");
+    let ran = run(&["status", "--quiet", "--node", &one.url()]).await;
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(one.value("k").await["n"], 1);
+    one.put("k", r#"{"n":2}"#).await;
+    assert_eq!(one.value("k").await["n"], 2);
+    assert!(!one.has_ended());
+
+    one.terminate();
+    let status = one.ended().await;
+    assert!(
+        status.code().is_some_and(|code| code != 0),
+        "an exit of its own, but not an orderly one: {status}"
+    );
+    assert!(one.log().contains("at once"), "{}", one.log());
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_finished() {
+    let one = Start::node("one@localhost").ready().await;
+    let two = Start::node("two@localhost").uplink(one.cluster);
+    let mut two = two.ready().await;
+    settled(&[&one, &two]).await;
+    // Both halves of the partitions: one that it owns, and one that it does not.
+    let body = |n: u32| format!(r#"{{"key":"slow-{n}","data":{{"n":{n}}}}}"#);
+    let mut slow = Vec::new();
+    for n in 0..8 {
+        let text = request("POST", "/api", &[JSON], &body(n));
+        let (head, rest) = text.split_at(text.len() - 5);
+        let mut client = two.connect().await;
+        client.send(head).await;
+        slow.push((client, rest.to_owned()));
+    }
+    // The listener knows of those connections once it has answered on a later one.
+    assert_eq!(two.get("/ready").await.status, 200);
+    two.terminate();
+    until("it takes no new connections", async || {
+        crate::client::Client::try_connect(two.http).await.is_err()
+    })
+    .await;
+    assert!(!two.has_ended());
+    for (client, rest) in &mut slow {
+        client.send(rest.as_bytes()).await;
+        let response = client.response().await;
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    let status = two.ended().await;
+    assert_eq!(status.code(), Some(0), "{}", two.log());
+    for n in 0..8 {
+        assert_eq!(one.value(&format!("slow-{n}")).await["n"], n);
+    }
+}
+
+#[tokio::test]
+async fn what_never_ends_is_cut_off_in_time() {
+    let one = Start::node("one@localhost").flag("shutdown-timeout", "500ms");
+    let mut one = one.ready().await;
+    let mut client = one.connect().await;
+    let text = request("POST", "/api", &[JSON], r#"{"key":"k","data":{}}"#);
+    client.send(&text[..text.len() - 5]).await;
+    assert_eq!(one.get("/ready").await.status, 200);
+    one.terminate();
+    // Far earlier than the idle timeout (75 s) would have it.
+    let status = one.ended().await;
+    assert_eq!(status.code(), Some(1), "{}", one.log());
+    assert!(one.log().contains("500ms"), "{}", one.log());
+}
+
+#[tokio::test]
+async fn nodes_that_leave_at_the_same_time_do_not_wait_for_each_other() {
+    let one = Start::node("one@localhost").ready().await;
+    let two = Start::node("two@localhost").uplink(one.cluster);
+    let two = two.ready().await;
+    settled(&[&one, &two]).await;
+    for n in 0..100 {
+        one.put(&format!("key-{n}"), "{}").await;
+    }
+    let nodes = [one, two];
+    for node in &nodes {
+        node.terminate();
+    }
+    for mut node in nodes {
+        let status = node.ended().await;
+        assert_eq!(status.code(), Some(0), "{}", node.log());
+    }
+}
