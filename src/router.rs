@@ -67,6 +67,9 @@ pub enum Error {
         /// The owner.
         peer: Arc<str>,
     },
+    /// The owner applied the write, but had no room for the answer on its way back.
+    #[error("the write was applied, but there was no room for the answer on its way back")]
+    Unanswered,
     /// Nobody is known to own the key.
     #[error("no node answers for this key at the moment")]
     NoOwner,

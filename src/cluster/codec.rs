@@ -5,20 +5,27 @@
 //! message  = length:u32 kind:u8 body            (length counts kind and body)
 //! control  = JSON
 //! request  = id:u64 deadline_ms:u32 op:u8 …     get, put, delete, patch, fetch, pull
-//! response = id:u64 status:u8 …                 elsewhere, reply, error, entry, pulled
+//! response = id:u64 status:u8 …                 elsewhere, reply, error, entry, pulled, stored
 //! fragment = message:u64 total:u32 bytes        a message too long for one frame, in pieces
 //! ```
 //!
 //! Numbers are little-endian. Decoding trusts nothing: every length is checked against what is
 //! there, and a message that does not decode is an error, never a panic.
 
+mod fields;
+
 use bytes::{Buf, Bytes};
 
+use self::fields::{
+    get_bytes, get_condition, get_option, get_u8, get_u16, get_version, put_bytes, put_condition,
+    put_option, put_version,
+};
+pub(super) use self::fields::{get_u32, get_u64};
 use crate::clock::UnixMs;
-use crate::command::{Command, Condition, Entry, EntryRef, Kind, Reply};
+use crate::command::{Command, Entry, EntryRef, Kind, Reply};
 use crate::key::{KEY_BYTES_MAX, Key, PARTITION_COUNT, PartitionId};
 use crate::router;
-use crate::version::{Hlc, NodeId, Version};
+use crate::version::Version;
 use crate::writer::Moved;
 
 /// Bytes of a frame before its messages.
@@ -91,6 +98,15 @@ pub enum Response {
     Elsewhere,
     /// Carried out.
     Reply(Reply),
+    /// A put was carried out. What it stored is what was sent, so it does not travel back.
+    Stored {
+        /// The value's version.
+        version: Version,
+        /// When it expires.
+        expires_at: Option<UnixMs>,
+        /// Whether the key had no value before.
+        created: bool,
+    },
     /// Not carried out, or not known.
     Error(router::Error),
     /// What is held for the key.
@@ -102,6 +118,77 @@ pub enum Response {
         /// Where to go on: writer and cursor. `None`: that was all.
         next: Option<(u16, u64)>,
     },
+}
+
+impl Response {
+    /// What answers `command` when it came to `reply`.
+    #[must_use]
+    pub fn to(command: &Command, reply: Reply) -> Response {
+        match (command, reply) {
+            (Command::Put { .. }, Reply::Stored { entry, created }) => Response::Stored {
+                version: entry.version,
+                expires_at: entry.expires_at,
+                created,
+            },
+            (_, reply) => Response::Reply(reply),
+        }
+    }
+
+    /// The reply to `command`, whole again; `None` if this is none.
+    #[must_use]
+    pub fn into_reply(self, command: &Command) -> Option<Reply> {
+        match (self, command) {
+            (Response::Reply(reply), _) => Some(reply),
+            (
+                Response::Stored {
+                    version,
+                    expires_at,
+                    created,
+                },
+                Command::Put { kind, data, .. },
+            ) => {
+                let entry = Entry {
+                    kind: *kind,
+                    data: data.clone(),
+                    version,
+                    expires_at,
+                };
+                Some(Reply::Stored { entry, created })
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes of the keys and values in it.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Response::Reply(Reply::Value(Some(entry)) | Reply::Stored { entry, .. })
+            | Response::Entry(Some(entry)) => entry.data.len(),
+            Response::Pulled { entries, .. } => entries
+                .iter()
+                .map(|moved| moved.key.len() + moved.entry.data.len())
+                .sum(),
+            _ => 0,
+        }
+    }
+
+    /// What is answered where there is no room for this: that nothing was done, or, for a write
+    /// that was, just that. What takes next to no room stands for itself.
+    #[must_use]
+    pub fn in_short(&self) -> Option<Response> {
+        match self {
+            Response::Reply(Reply::Stored { .. }) => {
+                Some(Response::Error(router::Error::Unanswered))
+            }
+            Response::Reply(Reply::Value(Some(_)))
+            | Response::Entry(Some(_))
+            | Response::Pulled { .. } => {
+                Some(Response::Error(router::Error::Overloaded { peer: None }))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A set of partitions as bits.
@@ -315,6 +402,16 @@ pub fn write_response(out: &mut Vec<u8>, id: u64, response: &Response) {
                 put_entry(out, entry.as_ref());
             }
         }
+        Response::Stored {
+            version,
+            expires_at,
+            created,
+        } => {
+            out.push(5);
+            put_version(out, *version);
+            put_option(out, expires_at.map(|at| at.0));
+            out.push(u8::from(*created));
+        }
         Response::Pulled { entries, next } => {
             out.push(4);
             put_option(out, next.map(|(writer, _)| u64::from(writer)));
@@ -345,6 +442,11 @@ pub fn read_response(mut body: Bytes) -> Result<(u64, Response), Malformed> {
             None
         }),
         4 => read_pulled(b)?,
+        5 => Response::Stored {
+            version: get_version(b)?,
+            expires_at: get_option(b)?.map(UnixMs),
+            created: get_u8(b)? == 1,
+        },
         _ => return Err(Malformed),
     };
     Ok((id, response))
@@ -439,106 +541,5 @@ fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
     })
 }
 
-fn put_version(out: &mut Vec<u8>, version: Version) {
-    out.extend_from_slice(&version.hlc.0.to_le_bytes());
-    out.extend_from_slice(&version.node.0.to_le_bytes());
-}
-
-fn get_version(b: &mut Bytes) -> Result<Version, Malformed> {
-    Ok(Version {
-        hlc: Hlc(get_u64(b)?),
-        node: NodeId(get_u32(b)?),
-    })
-}
-
-fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
-    let (number, versions): (u8, &[Version]) = match condition {
-        Condition::None => (0, &[]),
-        Condition::Absent => (1, &[]),
-        Condition::Present => (2, &[]),
-        Condition::VersionIn(versions) => (3, versions),
-        Condition::VersionNotIn(versions) => (4, versions),
-    };
-    out.push(number);
-    if number >= 3 {
-        out.extend_from_slice(
-            &u16::try_from(versions.len())
-                .unwrap_or(u16::MAX)
-                .to_le_bytes(),
-        );
-        versions
-            .iter()
-            .take(usize::from(u16::MAX))
-            .for_each(|v| put_version(out, *v));
-    }
-}
-
-fn get_condition(b: &mut Bytes) -> Result<Condition, Malformed> {
-    let number = get_u8(b)?;
-    let mut versions = || {
-        let count = get_u16(b)?;
-        (0..count)
-            .map(|_| get_version(b))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    match number {
-        0 => Ok(Condition::None),
-        1 => Ok(Condition::Absent),
-        2 => Ok(Condition::Present),
-        3 => Ok(Condition::VersionIn(versions()?)),
-        4 => Ok(Condition::VersionNotIn(versions()?)),
-        _ => Err(Malformed),
-    }
-}
-
-fn put_option(out: &mut Vec<u8>, number: Option<u64>) {
-    out.push(u8::from(number.is_some()));
-    if let Some(number) = number {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-}
-
-fn get_option(b: &mut Bytes) -> Result<Option<u64>, Malformed> {
-    match get_u8(b)? {
-        0 => Ok(None),
-        1 => Ok(Some(get_u64(b)?)),
-        _ => Err(Malformed),
-    }
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-fn get_bytes(b: &mut Bytes) -> Result<Bytes, Malformed> {
-    let length = get_u32(b)? as usize;
-    if length > b.len() {
-        return Err(Malformed);
-    }
-    Ok(b.split_to(length))
-}
-
-fn get_u8(b: &mut Bytes) -> Result<u8, Malformed> {
-    b.try_get_u8().map_err(|_| Malformed)
-}
-
-fn get_u16(b: &mut Bytes) -> Result<u16, Malformed> {
-    b.try_get_u16_le().map_err(|_| Malformed)
-}
-
-/// Reads a number.
-///
-/// # Errors
-/// When there is none.
-pub fn get_u32(b: &mut Bytes) -> Result<u32, Malformed> {
-    b.try_get_u32_le().map_err(|_| Malformed)
-}
-
-/// Reads a number.
-///
-/// # Errors
-/// When there is none.
-pub fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
-    b.try_get_u64_le().map_err(|_| Malformed)
-}
+#[cfg(test)]
+mod tests;

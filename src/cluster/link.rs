@@ -6,8 +6,11 @@
 //! so that a large value does not hold up small ones.
 //!
 //! Nothing is unbounded: at most [`WINDOW_BYTES`] are sent and not yet acknowledged (each frame
-//! carries the sum of the bytes received the other way), and at most `bytes_max` are queued.
+//! carries the sum of the bytes received the other way), and at most `bytes_max` are queued, with a
+//! reserve for short answers. Of long messages so many are begun at a time as the other end puts
+//! together.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +22,8 @@ use tokio::sync::{Notify, oneshot};
 use super::codec::{self, FRAME_HEAD_BYTES, Malformed, MessageKind, Response};
 use super::peer::Error;
 use super::transport::{SessionId, Transport};
+use crate::config::validate::VALUE_BYTES_LIMIT;
+use crate::key::KEY_BYTES_MAX;
 use crate::version::NodeId;
 
 /// A frame that has reached this size is closed and the next one begun.
@@ -30,7 +35,20 @@ const WINDOW_BYTES: u64 = 4 << 20;
 /// An acknowledgement travels alone if so many bytes wait for it.
 const ACK_BYTES: u64 = WINDOW_BYTES / 4;
 /// Longest message that is put together from pieces: a value and its trimmings.
-const MESSAGE_BYTES_MAX: usize = 80 << 20;
+pub(super) const MESSAGE_BYTES_MAX: usize = 80 << 20;
+/// Most messages that are put together at a time. A sender that keeps to [`MESSAGE_BYTES_MAX`] for
+/// all that it has begun, as this one does, never has half as many.
+const MESSAGES_MAX: usize = 4_096;
+/// Room above the queue's bound for answers that take next to none: what was done must be told.
+const RESERVE_BYTES: usize = 8 << 20;
+/// Answers with more than this in them are written aside, since they may have to go in pieces.
+const DIRECT_BYTES: usize = PIECE_BYTES / 2;
+
+// Whatever the settings allow as a value, a message can carry it.
+const _: () = assert!(
+    MESSAGE_BYTES_MAX > VALUE_BYTES_LIMIT + KEY_BYTES_MAX + (1 << 20),
+    "the longest value does not fit a message"
+);
 
 /// See the module.
 pub(super) struct Link {
@@ -51,6 +69,10 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Out {
     frames: VecDeque<Vec<u8>>,
+    /// Long messages that were begun, and the sum of their lengths.
+    begun: VecDeque<Long>,
+    begun_bytes: usize,
+    /// Long messages that wait to be begun.
     long: VecDeque<Long>,
     queued: usize,
     sent: u64,
@@ -58,6 +80,17 @@ struct Out {
     acknowledged_to_peer: u64,
     /// Whether the next thing to send is a piece of a long message.
     long_next: bool,
+}
+
+/// What may be queued above the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// Nothing.
+    Queue,
+    /// Short answers.
+    Reserve,
+    /// Whatever must go.
+    Any,
 }
 
 /// A long message on its way in pieces.
@@ -150,9 +183,9 @@ impl Link {
     }
 
     /// Queues a message; false if there is no room. What `body` writes must not be long.
-    fn append(&self, kind: MessageKind, bounded: bool, body: impl FnOnce(&mut Vec<u8>)) -> bool {
+    fn append(&self, kind: MessageKind, room: Room, body: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut out = self.out.lock();
-        if bounded && out.queued > self.bytes_max {
+        if !self.has_room(&out, room) {
             return false;
         }
         let frame = out.open_frame();
@@ -163,9 +196,17 @@ impl Link {
         true
     }
 
-    fn append_long(&self, kind: MessageKind, bounded: bool, body: Vec<u8>) -> bool {
+    fn has_room(&self, out: &Out, room: Room) -> bool {
+        match room {
+            Room::Queue => out.queued <= self.bytes_max,
+            Room::Reserve => out.queued <= self.bytes_max.saturating_add(RESERVE_BYTES),
+            Room::Any => true,
+        }
+    }
+
+    fn append_long(&self, kind: MessageKind, room: Room, body: Vec<u8>) -> bool {
         let mut out = self.out.lock();
-        if bounded && out.queued > self.bytes_max {
+        if !self.has_room(&out, room) {
             return false;
         }
         out.queued += body.len();
@@ -183,9 +224,9 @@ impl Link {
     /// peer in trouble could not even be told to leave.
     pub(super) fn control(&self, json: Vec<u8>) {
         if json.len() > PIECE_BYTES {
-            self.append_long(MessageKind::Control, false, json);
+            self.append_long(MessageKind::Control, Room::Any, json);
         } else {
-            self.append(MessageKind::Control, false, |out| {
+            self.append(MessageKind::Control, Room::Any, |out| {
                 out.extend_from_slice(&json)
             });
         }
@@ -208,12 +249,12 @@ impl Link {
             pending.waiting.insert(id, reply);
             id
         };
-        let queued = if bytes < PIECE_BYTES / 2 {
-            self.append(MessageKind::Request, true, |out| write(out, id))
+        let queued = if bytes < DIRECT_BYTES {
+            self.append(MessageKind::Request, Room::Queue, |out| write(out, id))
         } else {
             let mut body = Vec::with_capacity(bytes + 64);
             write(&mut body, id);
-            self.append_long(MessageKind::Request, true, body)
+            self.append_long(MessageKind::Request, Room::Queue, body)
         };
         if !queued {
             self.forget(id);
@@ -230,25 +271,32 @@ impl Link {
 
     /// Queues an answer that is written from where it lies; false if there is no room for it.
     pub(super) fn respond_with(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        self.append(MessageKind::Response, true, write)
+        self.append(MessageKind::Response, Room::Queue, write)
     }
 
-    /// Queues an answer. If there is no room for it, says so instead, which takes next to none.
+    /// Queues an answer, or what stands for it in short if there is no room for it. When even the
+    /// reserve is used up the asking node hears nothing: its deadline passes, and so it knows that
+    /// it knows nothing.
     pub(super) fn respond(&self, id: u64, response: &Response) {
-        let mut body = Vec::new();
-        codec::write_response(&mut body, id, response);
-        let queued = if body.len() > PIECE_BYTES {
-            self.append_long(MessageKind::Response, true, body)
-        } else {
-            self.append(MessageKind::Response, true, |out| {
-                out.extend_from_slice(&body)
+        let queued = if response.payload_bytes() < DIRECT_BYTES {
+            self.append(MessageKind::Response, Room::Queue, |out| {
+                codec::write_response(out, id, response);
             })
+        } else {
+            let mut body = Vec::with_capacity(response.payload_bytes() + 64);
+            codec::write_response(&mut body, id, response);
+            if body.len() > PIECE_BYTES {
+                self.append_long(MessageKind::Response, Room::Queue, body)
+            } else {
+                self.append(MessageKind::Response, Room::Queue, |out| {
+                    out.extend_from_slice(&body);
+                })
+            }
         };
         if !queued {
-            let error = crate::router::Error::Overloaded { peer: None };
-            let refusal = Response::Error(error);
-            self.append(MessageKind::Response, false, |out| {
-                codec::write_response(out, id, &refusal);
+            let short = response.in_short();
+            self.append(MessageKind::Response, Room::Reserve, |out| {
+                codec::write_response(out, id, short.as_ref().unwrap_or(response));
             });
         }
     }
@@ -305,21 +353,24 @@ impl Link {
         let total = codec::get_u32(&mut body)? as usize;
         let mut incoming = self.incoming.lock();
         // Memory grows with what has arrived, not with what is claimed.
-        if total > MESSAGE_BYTES_MAX || incoming.bytes + body.len() > 2 * MESSAGE_BYTES_MAX {
+        if total > MESSAGE_BYTES_MAX
+            || body.is_empty()
+            || incoming.bytes + body.len() > 2 * MESSAGE_BYTES_MAX
+            || incoming.pieces.len() >= MESSAGES_MAX
+        {
             return Err(Malformed);
         }
         incoming.bytes += body.len();
         let message = incoming.pieces.entry(number).or_default();
         message.extend_from_slice(&body);
-        if message.len() < total {
-            return Ok(None);
+        match message.len().cmp(&total) {
+            Less => return Ok(None),
+            Equal => {}
+            Greater => return Err(Malformed),
         }
         let message = incoming.pieces.remove(&number).unwrap_or_default();
         incoming.bytes -= message.len();
         let mut message = Bytes::from(message);
-        if message.is_empty() {
-            return Err(Malformed);
-        }
         let kind = MessageKind::from_number(message.split_to(1)[0])?;
         Ok(Some((kind, message)))
     }
@@ -371,7 +422,8 @@ impl Out {
         if !window_open {
             return None;
         }
-        let long = !self.long.is_empty() && (self.long_next || self.frames.is_empty());
+        self.begin();
+        let long = !self.begun.is_empty() && (self.long_next || self.frames.is_empty());
         self.long_next = !long;
         if long {
             return self.take_piece();
@@ -381,8 +433,20 @@ impl Out {
         Some(frame)
     }
 
+    /// Begins long messages, but not more than the other end puts together at a time.
+    fn begin(&mut self) {
+        while let Some(next) = self.long.front() {
+            let bytes = self.begun_bytes + next.body.len();
+            if bytes > MESSAGE_BYTES_MAX && !self.begun.is_empty() {
+                return;
+            }
+            self.begun_bytes = bytes;
+            self.begun.extend(self.long.pop_front());
+        }
+    }
+
     fn take_piece(&mut self) -> Option<Vec<u8>> {
-        let mut long = self.long.pop_front()?;
+        let mut long = self.begun.pop_front()?;
         let end = (long.done + PIECE_BYTES).min(long.body.len());
         let total = u32::try_from(long.body.len() + 1).unwrap_or(u32::MAX);
         let mut frame = Vec::with_capacity(end - long.done + 64);
@@ -399,8 +463,13 @@ impl Out {
         long.done = end;
         if long.done < long.body.len() {
             // Long messages take turns as well.
-            self.long.push_back(long);
+            self.begun.push_back(long);
+        } else {
+            self.begun_bytes -= long.body.len();
         }
         Some(frame)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,10 +19,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::codec::{self, Malformed, MessageKind, Pull, Request, Response};
-use super::link::Link;
+use super::link::{Link, MESSAGE_BYTES_MAX};
 use super::machine::Control;
 use super::transport::{Event, Identity, SessionId, Transport};
-use crate::command::{Command, Entry, EntryRef, Reply};
+use crate::command::{self, Command, Entry, EntryRef, Reply};
 use crate::key::{self, Key, PartitionId};
 use crate::router::{self, Router};
 use crate::table::Cursor;
@@ -278,6 +278,7 @@ impl Peers {
         command: &Command,
         deadline: Instant,
     ) -> Result<Option<Reply>, Error> {
+        check_length(command)?;
         let deadline_ms = remaining_ms(deadline);
         let response = self
             .ask(node, command.bytes(), deadline, |out, id| {
@@ -286,9 +287,9 @@ impl Peers {
             .await?;
         match response {
             Response::Elsewhere => Ok(None),
-            Response::Reply(reply) => Ok(Some(reply)),
             Response::Error(error) => Err(Error::Refused(error)),
-            Response::Entry(_) | Response::Pulled { .. } => Err(Error::Lost),
+            // An answer to another question: what became of this one nobody knows.
+            response => response.into_reply(command).map(Some).ok_or(Error::Lost),
         }
     }
 
@@ -502,7 +503,7 @@ impl Peers {
         }
         let writer = self.0.options.router.writer(partition);
         let done = match writer.apply_inline(partition, &command) {
-            Some(Ok(Outcome::Done(reply))) => Some(Response::Reply(reply)),
+            Some(Ok(Outcome::Done(reply))) => Some(Response::to(&command, reply)),
             Some(Ok(Outcome::Elsewhere)) => Some(Response::Elsewhere),
             Some(Err(error)) => Some(Response::Error(error.into())),
             Some(Ok(Outcome::Fetch(_))) | None => None,
@@ -543,7 +544,7 @@ impl Peers {
         self.0.options.requests_runtime.spawn(async move {
             let router = &peers.0.options.router;
             let response = match router.apply_here(partition, &command, deadline).await {
-                Ok(Some(reply)) => Response::Reply(reply),
+                Ok(Some(reply)) => Response::to(&command, reply),
                 Ok(None) => Response::Elsewhere,
                 Err(error) => Response::Error(error),
             };
@@ -575,6 +576,17 @@ impl Peers {
             next: None,
         }
     }
+}
+
+/// No value may be so long, but a patch, or what a client takes for a value, can be.
+fn check_length(command: &Command) -> Result<(), Error> {
+    const TRIMMINGS_BYTES: usize = 1 << 20;
+    let (bytes, max) = (command.bytes(), MESSAGE_BYTES_MAX - TRIMMINGS_BYTES);
+    if bytes <= max {
+        return Ok(());
+    }
+    let error = command::Error::ValueTooLarge { bytes, max };
+    Err(Error::Refused(error.into()))
 }
 
 fn remaining_ms(deadline: Instant) -> u32 {

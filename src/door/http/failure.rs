@@ -216,6 +216,10 @@ impl From<router::Error> for Failure {
             }
             router::Error::Overloaded { .. } => Failure::busy("overloaded", message),
             router::Error::Lost { .. } => Failure::busy("peer_lost", message),
+            // It does not ask to come back: there is nothing left to do.
+            router::Error::Unanswered => {
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "unanswered", message)
+            }
             router::Error::NoOwner => Failure::busy("no_owner", message),
             router::Error::Full { .. } => {
                 Failure::new(StatusCode::INSUFFICIENT_STORAGE, "full", message)
@@ -258,6 +262,7 @@ mod tests {
                 router::Error::Lost { peer: peer() },
                 (503, "peer_lost", true),
             ),
+            (router::Error::Unanswered, (503, "unanswered", false)),
             (router::Error::NoOwner, (503, "no_owner", true)),
             (
                 router::Error::Full { bytes: 2, limit: 1 },

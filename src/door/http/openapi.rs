@@ -23,8 +23,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         title = "Smache",
         description = "A self-sharding JSON cache. Any node answers for any key. Every error has the \
             body of the schema `Failure`; besides those named with an operation, 503 (`not_ready`, \
-            `no_owner`, `overloaded`, `peer_lost`), 504 (`deadline`), 507 (`full`) and 500 \
-            (`internal`) are possible wherever keys are concerned, 408 (`body_timeout`) and 413 \
+            `no_owner`, `overloaded`, `peer_lost`, `unanswered`), 504 (`deadline`), 507 (`full`) and \
+            500 (`internal`) are possible wherever keys are concerned, 408 (`body_timeout`) and 413 \
             (`body_too_large`) wherever a body is sent, and 406 (`not_acceptable`) when the Accept \
             header leaves out JSON. Answers carry `X-Request-Id`: the request's own, if it has \
             one of at most 128 visible ASCII characters. One trailing slash on a path is forgiven.",

@@ -1,0 +1,332 @@
+//! What is written is what is read, and whatever else comes is refused without harm.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::command::{self, Condition};
+use crate::version::{Hlc, NodeId};
+
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    vec(any::<u8>(), 1..40).prop_map(|bytes| Key::new(Bytes::from(bytes), KEY_BYTES_MAX).unwrap())
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    (any::<u64>(), any::<u32>()).prop_map(|(hlc, node)| Version {
+        hlc: Hlc(hlc),
+        node: NodeId(node),
+    })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        Just(Condition::None),
+        Just(Condition::Absent),
+        Just(Condition::Present),
+        vec(version(), 0..5).prop_map(Condition::VersionIn),
+        vec(version(), 0..5).prop_map(Condition::VersionNotIn),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        key().prop_map(|key| Command::Get { key }),
+        (key(), bytes(200), option::of(any::<u64>()), condition()).prop_map(
+            |(key, data, ttl_ms, condition)| Command::Put {
+                key,
+                kind: Kind::Json,
+                data,
+                ttl_ms,
+                condition,
+            }
+        ),
+        (key(), condition()).prop_map(|(key, condition)| Command::Delete { key, condition }),
+        (key(), bytes(200), condition()).prop_map(|(key, patch, condition)| {
+            Command::MergePatch {
+                key,
+                patch,
+                condition,
+            }
+        }),
+    ]
+}
+
+fn partition() -> impl Strategy<Value = PartitionId> {
+    (0..PARTITION_COUNT).prop_map(PartitionId)
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let pull = (
+        vec(partition(), 0..50),
+        any::<u16>(),
+        any::<u64>(),
+        any::<u32>(),
+    );
+    prop_oneof![
+        command().prop_map(Request::Execute),
+        key().prop_map(Request::Fetch),
+        pull.prop_map(
+            |(partitions, writer, cursor, bytes_max)| Request::Pull(Pull {
+                partitions: partitions.into_iter().collect(),
+                writer,
+                cursor,
+                bytes_max,
+            })
+        ),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (bytes(200), version(), option::of(any::<u64>())).prop_map(|(data, version, expires_at)| {
+        Entry {
+            kind: Kind::Json,
+            data,
+            version,
+            expires_at: expires_at.map(UnixMs),
+        }
+    })
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        option::of(entry()).prop_map(Reply::Value),
+        (entry(), any::<bool>()).prop_map(|(entry, created)| Reply::Stored { entry, created }),
+        any::<bool>().prop_map(Reply::Deleted),
+        option::of(version()).prop_map(|current| Reply::ConditionFailed { current }),
+    ]
+}
+
+fn error() -> impl Strategy<Value = router::Error> {
+    let peer = || option::of("[a-z]{1,8}@[a-z]{1,8}").prop_map(|name| name.map(Arc::from));
+    let numbers = || (any::<u32>(), any::<u32>());
+    prop_oneof![
+        numbers().prop_map(|(bytes, max)| {
+            let (bytes, max) = (bytes as usize, max as usize);
+            router::Error::Command(command::Error::ValueTooLarge { bytes, max })
+        }),
+        Just(router::Error::Command(command::Error::WrongType {
+            found: Kind::Json,
+            wanted: Kind::Json,
+        })),
+        bytes(20).prop_filter_map("valid JSON", |text| {
+            let error = command::json::compact(&text, 8).err()?;
+            Some(router::Error::Command(error.into()))
+        }),
+        peer().prop_map(|peer| router::Error::Deadline { peer }),
+        peer().prop_map(|peer| router::Error::Overloaded { peer }),
+        "[a-z]{1,8}".prop_map(|peer| router::Error::Lost { peer: peer.into() }),
+        numbers().prop_map(|(bytes, limit)| router::Error::Full {
+            bytes: bytes.into(),
+            limit: limit.into()
+        }),
+        Just(router::Error::Unanswered),
+        Just(router::Error::NoOwner),
+        Just(router::Error::Internal),
+    ]
+}
+
+fn moved() -> impl Strategy<Value = Moved> {
+    (partition(), key(), entry()).prop_map(|(partition, key, entry)| Moved {
+        partition,
+        key: key.into_bytes(),
+        entry,
+    })
+}
+
+fn response() -> impl Strategy<Value = Response> {
+    let next = option::of((any::<u16>(), any::<u64>()));
+    let stored = (version(), option::of(any::<u64>()), any::<bool>());
+    prop_oneof![
+        Just(Response::Elsewhere),
+        reply().prop_map(Response::Reply),
+        error().prop_map(Response::Error),
+        option::of(entry()).prop_map(Response::Entry),
+        (vec(moved(), 0..5), next).prop_map(|(entries, next)| Response::Pulled { entries, next }),
+        stored.prop_map(|(version, expires_at, created)| Response::Stored {
+            version,
+            expires_at: expires_at.map(UnixMs),
+            created,
+        }),
+    ]
+}
+
+fn request_bytes(id: u64, deadline_ms: u32, request: &Request) -> Bytes {
+    let mut out = Vec::new();
+    write_request(&mut out, id, deadline_ms, request);
+    out.into()
+}
+
+fn response_bytes(id: u64, response: &Response) -> Bytes {
+    let mut out = Vec::new();
+    write_response(&mut out, id, response);
+    out.into()
+}
+
+proptest! {
+    #[test]
+    fn a_request_comes_out_as_it_went_in(
+        id in any::<u64>(), deadline_ms in any::<u32>(), request in request(),
+    ) {
+        let read = read_request(request_bytes(id, deadline_ms, &request));
+        prop_assert_eq!(read, Ok((id, deadline_ms, request)));
+    }
+
+    #[test]
+    fn a_response_comes_out_as_it_went_in(id in any::<u64>(), response in response()) {
+        prop_assert_eq!(read_response(response_bytes(id, &response)), Ok((id, response)));
+    }
+
+    #[test]
+    fn a_reply_is_whole_again_at_the_other_end(command in command(), reply in reply()) {
+        // What a put stores is what it brought.
+        let reply = match (&command, reply) {
+            (Command::Put { data, .. }, Reply::Stored { entry, created }) => {
+                let entry = Entry { data: data.clone(), ..entry };
+                Reply::Stored { entry, created }
+            }
+            (_, reply) => reply,
+        };
+        let sent = Response::to(&command, reply.clone());
+        let (_, received) = read_response(response_bytes(1, &sent)).unwrap();
+        prop_assert_eq!(received.into_reply(&command), Some(reply));
+    }
+
+    #[test]
+    fn a_truncated_message_is_no_message_or_a_shorter_one(
+        request in request(), response in response(), share in 0.0..1.0_f64,
+    ) {
+        // No panic, and no claim that all was there.
+        let cut = |whole: &Bytes| whole.slice(..(whole.len() as f64 * share) as usize);
+        let (asked, answered) = (request_bytes(1, 1, &request), response_bytes(1, &response));
+        prop_assert_ne!(read_request(cut(&asked)), Ok((1, 1, request)));
+        prop_assert_ne!(read_response(cut(&answered)), Ok((1, response)));
+    }
+
+    #[test]
+    fn random_bytes_never_panic(noise in bytes(400)) {
+        let _ = read_request(noise.clone());
+        let _ = read_response(noise.clone());
+        let mut frame = noise;
+        while let Ok(Some(_)) = read_message(&mut frame) {}
+    }
+
+    #[test]
+    fn a_flipped_byte_never_panics(
+        request in request(), response in response(), at in any::<usize>(), flip in 1..=255_u8,
+    ) {
+        let flipped = |whole: Bytes| {
+            let mut bytes = whole.to_vec();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            Bytes::from(bytes)
+        };
+        let _ = read_request(flipped(request_bytes(1, 1, &request)));
+        let _ = read_response(flipped(response_bytes(1, &response)));
+    }
+
+    #[test]
+    fn messages_follow_each_other_in_a_frame(bodies in vec((0..4_u8, bytes(100)), 0..10)) {
+        let mut frame = Vec::new();
+        for (number, body) in &bodies {
+            let kind = MessageKind::from_number(*number).unwrap();
+            write_message(&mut frame, kind, |out| out.extend_from_slice(body));
+        }
+        let mut frame = Bytes::from(frame);
+        for (number, body) in bodies {
+            let kind = MessageKind::from_number(number).unwrap();
+            prop_assert_eq!(read_message(&mut frame), Ok(Some((kind, body))));
+        }
+        prop_assert_eq!(read_message(&mut frame), Ok(None));
+    }
+}
+
+fn put(data: &'static [u8]) -> Command {
+    Command::Put {
+        key: Key::new(Bytes::from_static(b"key"), KEY_BYTES_MAX).unwrap(),
+        kind: Kind::Json,
+        data: Bytes::from_static(data),
+        ttl_ms: None,
+        condition: Condition::None,
+    }
+}
+
+#[test]
+fn what_a_put_stored_does_not_travel_back() {
+    const DATA: &[u8] = &[b'x'; 10_000];
+    let entry = Entry {
+        kind: Kind::Json,
+        data: Bytes::from_static(DATA),
+        version: Version::default(),
+        expires_at: Some(UnixMs(1)),
+    };
+    let reply = Reply::Stored {
+        entry,
+        created: true,
+    };
+    let response = Response::to(&put(DATA), reply);
+    assert!(response_bytes(1, &response).len() < 64);
+    assert_eq!(response.payload_bytes(), 0);
+}
+
+#[test]
+fn an_answer_to_another_question_is_none() {
+    let get = Command::Get {
+        key: put(b"{}").key().clone(),
+    };
+    let stored = Response::Stored {
+        version: Version::default(),
+        expires_at: None,
+        created: false,
+    };
+    assert_eq!(stored.into_reply(&get), None);
+    assert_eq!(Response::Elsewhere.into_reply(&get), None);
+    assert_eq!(Response::Entry(None).into_reply(&get), None);
+}
+
+#[test]
+fn what_is_said_in_short_is_true() {
+    let entry = Entry {
+        kind: Kind::Json,
+        data: Bytes::from_static(b"{}"),
+        version: Version::default(),
+        expires_at: None,
+    };
+    let patched = Response::Reply(Reply::Stored {
+        entry: entry.clone(),
+        created: false,
+    });
+    let applied = Some(Response::Error(router::Error::Unanswered));
+    assert_eq!(patched.in_short(), applied);
+    let nothing_done = Some(Response::Error(router::Error::Overloaded { peer: None }));
+    let read = Response::Reply(Reply::Value(Some(entry.clone())));
+    assert_eq!(read.in_short(), nothing_done);
+    assert_eq!(Response::Entry(Some(entry)).in_short(), nothing_done);
+    for short in [
+        Response::Elsewhere,
+        Response::Reply(Reply::Deleted(true)),
+        Response::Reply(Reply::ConditionFailed { current: None }),
+        Response::Reply(Reply::Value(None)),
+    ] {
+        assert_eq!(short.in_short(), None, "it stands for itself");
+    }
+}
+
+#[test]
+fn a_message_longer_than_its_frame_is_malformed() {
+    for head in [
+        &[0, 0, 0, 0][..],
+        &[2, 0, 0, 0, 1],
+        &[1, 0, 0, 0, 9],
+        &[1, 0],
+    ] {
+        let mut frame = Bytes::copy_from_slice(head);
+        assert_eq!(read_message(&mut frame), Err(Malformed), "{head:?}");
+    }
+}
