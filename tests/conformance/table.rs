@@ -400,7 +400,7 @@ fn limits() -> Vec<Step> {
     let deep = r#"{"key":"KEY","data":{"a":[[[[[[[[1]]]]]]]]}}"#;
     let longest = format!(
         r#"{{"key":"KEY","data":{{}},"ttl":"{}"}}"#,
-        "1".repeat(5_000)
+        "1".repeat(100_000)
     );
     vec![
         send("PUT /api", first),

@@ -1,7 +1,9 @@
 //! What SIGTERM does, step by step.
 
+use serde_json::Value;
+
 use crate::client::request;
-use crate::process::{Start, run, settled, until};
+use crate::process::{Process, Start, run, settled, until};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -66,6 +68,47 @@ async fn what_is_in_flight_is_finished() {
     for n in 0..8 {
         assert_eq!(one.value(&format!("slow-{n}")).await["n"], n);
     }
+}
+
+#[tokio::test]
+async fn who_joins_meanwhile_is_told_of_the_one_that_leaves() {
+    let one = Start::node("one@localhost").ready().await;
+    let two = Start::node("two@localhost").uplink(one.cluster);
+    let two = two.ready().await;
+    settled(&[&one, &two]).await;
+    // A request in flight keeps the first node from ending.
+    let text = request("POST", "/api", &[JSON], r#"{"key":"slow","data":{}}"#);
+    let (head, rest) = text.split_at(text.len() - 5);
+    let mut client = one.connect().await;
+    client.send(head).await;
+    assert_eq!(one.get("/ready").await.status, 200);
+    one.terminate();
+    let state_of_one = async |node: &Process| {
+        let status = node.status().await;
+        let members = status["members"].as_array().unwrap();
+        let one = members.iter().find(|m| m["name"] == "one@localhost");
+        one.map_or(Value::Null, |one| one["state"].clone())
+    };
+    until("the second node knows that the first leaves", async || {
+        state_of_one(&two).await == "leaving"
+    })
+    .await;
+
+    let three = Start::node("three@localhost").uplink(two.cluster);
+    let three = three.ready().await;
+    until("the third node has met the first", async || {
+        !state_of_one(&three).await.is_null()
+    })
+    .await;
+    until("the third node knows that the first leaves", async || {
+        state_of_one(&three).await == "leaving"
+    })
+    .await;
+    settled(&[&two, &three]).await;
+    client.send(rest).await;
+    assert_eq!(client.response().await.status, 200);
+    one.stopped().await;
+    assert!(three.value("slow").await.is_object());
 }
 
 #[tokio::test]

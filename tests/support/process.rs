@@ -4,6 +4,7 @@
 //! end of its log is printed. Everything that waits has a deadline.
 #![allow(dead_code, reason = "each of the tests uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +12,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
+use smache::cluster::ownership::rendezvous;
+use smache::key::PartitionId;
+use smache::version::NodeId;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Client, Response};
@@ -337,8 +341,8 @@ pub(crate) async fn until(what: &str, mut met: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Waits until all of these nodes, and no others, own all partitions between them, each a part, and
-/// all agree on that.
+/// Waits until these nodes, and no others, own all partitions between them, each its part, and all
+/// agree on that: nothing is left to move.
 pub(crate) async fn settled(nodes: &[&Process]) {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -361,21 +365,38 @@ pub(crate) async fn settled(nodes: &[&Process]) {
 }
 
 fn agree(seen: &[Value]) -> bool {
-    let number = |value: &Value| value.as_u64().unwrap();
-    let whole = |status: &Value| {
+    let shares = |status: &Value| -> BTreeMap<String, u64> {
         let members = status["members"].as_array().unwrap();
         let up = members.iter().filter(|m| m["state"] == "up");
-        let shares: Vec<u64> = up.map(|m| number(&m["partitions"])).collect();
+        let share = |m: &Value| {
+            let name = m["name"].as_str().unwrap().to_owned();
+            (name, m["partitions"].as_u64().unwrap())
+        };
+        up.map(share).collect()
+    };
+    let first = shares(&seen[0]);
+    let sound = |status: &Value| {
         let partitions = &status["partitions"];
         status["state"] == "ready"
-            && shares.len() == seen.len()
-            && shares.iter().all(|share| *share > 0)
-            && shares.iter().sum::<u64>() == PARTITIONS
             && partitions["arriving"] == 0
             && partitions["unowned"] == 0
+            && shares(status) == first
+            && partitions["owned"].as_u64() == first.get(status["node"].as_str().unwrap()).copied()
     };
-    let owned = seen.iter().map(|s| number(&s["partitions"]["owned"]));
-    seen.iter().all(whole) && owned.sum::<u64>() == PARTITIONS
+    let names = seen.iter().map(|status| status["node"].as_str().unwrap());
+    first == targets(names) && seen.iter().all(sound)
+}
+
+/// How many partitions each of these nodes has once there is nothing left to move.
+fn targets<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
+    let nodes: BTreeMap<NodeId, &str> = names.map(|name| (NodeId::of(name), name)).collect();
+    let eligible = nodes.keys().copied().collect();
+    let mut targets = BTreeMap::new();
+    for partition in PartitionId::all() {
+        let owner = rendezvous(&eligible, partition, 1)[0];
+        *targets.entry(nodes[&owner].to_owned()).or_default() += 1;
+    }
+    targets
 }
 
 /// A port that nobody listens on.
