@@ -70,7 +70,8 @@ pub enum Error {
     /// The owner applied the write, but had no room for the answer on its way back.
     #[error("the write was applied, but there was no room for the answer on its way back")]
     Unanswered,
-    /// Nobody is known to own the key.
+    /// Nobody is known to own the key, or whoever is known to cannot be reached or has given it
+    /// away. It was not applied.
     #[error("no node answers for this key at the moment")]
     NoOwner,
     /// The memory limit leaves no room for the value.
@@ -292,22 +293,13 @@ impl Router {
                 return Ok(answer);
             }
             if Instant::now() >= deadline {
-                return Err(self.late(map.owner(partition).and_then(|n| map.member(n))));
+                // Whoever was asked did nothing: that is worth saying, since it is certain.
+                self.0.deadlines.fetch_add(1, Ordering::Relaxed);
+                return Err(Error::NoOwner);
             }
             self.0.retries.fetch_add(1, Ordering::Relaxed);
             tries += 1;
             pause(tries, published, deadline).await;
-        }
-    }
-
-    fn late(&self, owner: Option<&Member>) -> Error {
-        self.0.deadlines.fetch_add(1, Ordering::Relaxed);
-        match owner {
-            None => Error::NoOwner,
-            Some(member) if member.id == self.0.me => Error::Deadline { peer: None },
-            Some(member) => Error::Deadline {
-                peer: Some(Arc::clone(&member.name)),
-            },
         }
     }
 
@@ -317,7 +309,11 @@ impl Router {
         command: &Command,
         deadline: Instant,
     ) -> Result<Attempt, Error> {
-        match self.apply_here(partition, command, deadline).await? {
+        let applied = self.apply_here(partition, command, deadline).await;
+        if matches!(applied, Err(Error::Deadline { .. })) {
+            self.0.deadlines.fetch_add(1, Ordering::Relaxed);
+        }
+        match applied? {
             Some(reply) => {
                 self.0.local.fetch_add(1, Ordering::Relaxed);
                 Ok(Attempt::Done(Answer {
@@ -342,7 +338,11 @@ impl Router {
     ) -> Result<Option<Reply>, Error> {
         let writer = self.writer(partition);
         loop {
-            match writer.apply(partition, command).await? {
+            let outcome = match writer.apply_inline(partition, command) {
+                Some(outcome) => outcome?,
+                None => in_time(writer.apply_queued(partition, command.clone()), deadline).await?,
+            };
+            match outcome {
                 Outcome::Done(reply) => return Ok(Some(reply)),
                 Outcome::Elsewhere => return Ok(None),
                 Outcome::Fetch(holder) => self.fetch(holder, partition, command, deadline).await?,
@@ -406,7 +406,11 @@ impl Router {
             Ok(None) | Err(peer::Error::NotConnected) => Ok(Attempt::Again),
             Err(peer::Error::Refused(error)) => Err(error),
             Err(peer::Error::Overloaded) => Err(Error::Overloaded { peer: Some(peer()) }),
-            Err(peer::Error::Deadline) => Err(self.late(Some(member))),
+            Err(peer::Error::Deadline) => {
+                self.0.deadlines.fetch_add(1, Ordering::Relaxed);
+                let peer = Some(peer());
+                Err(Error::Deadline { peer })
+            }
             Err(peer::Error::Lost) if command.is_read() => Ok(Attempt::Again),
             Err(peer::Error::Lost) => Err(Error::Lost { peer: peer() }),
         }
@@ -424,9 +428,21 @@ impl Router {
     }
 }
 
+/// What a writer's queue comes to, if it does so in time; else the command waits there still.
+async fn in_time(
+    queued: impl Future<Output = Result<Outcome, writer::Error>>,
+    deadline: Instant,
+) -> Result<Outcome, Error> {
+    let outcome = tokio::time::timeout_at(deadline, queued).await;
+    Ok(outcome.map_err(|_| Error::Deadline { peer: None })??)
+}
+
 /// Waits until a new map is published, or a little: the owner may know more than the map does.
 async fn pause(tries: u32, published: impl Future<Output = ()>, deadline: Instant) {
     let span = Duration::from_millis(1 << tries.min(5));
     let until = (Instant::now() + span).min(deadline);
     let _ = tokio::time::timeout_at(until, published).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,8 +183,21 @@ impl Writer {
         if let Some(outcome) = self.apply_inline(partition, command) {
             return outcome;
         }
+        self.apply_queued(partition, command.clone()).await
+    }
+
+    /// Carries a command out through the queue. It stays there when this future is dropped: only
+    /// the answer is lost then.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn apply_queued(
+        &self,
+        partition: PartitionId,
+        command: Command,
+    ) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(partition, command.clone(), reply)?;
+        self.enqueue(partition, command, reply)?;
         answer.await.unwrap_or(Err(Error::Internal))
     }
 
@@ -415,16 +428,7 @@ impl Writer {
             let _ = actor.cast(Message::Crash);
         }
     }
-
-    /// Makes every command wait in the queue, as if the lock were taken. For tests.
-    #[doc(hidden)]
-    pub async fn apply_queued(
-        &self,
-        partition: PartitionId,
-        command: Command,
-    ) -> Result<Outcome, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(partition, command, reply)?;
-        answer.await.unwrap_or(Err(Error::Internal))
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,6 +153,8 @@ impl Core {
         now: UnixMs,
     ) -> Result<Outcome, Error> {
         let key = command.key().as_bytes();
+        #[cfg(test)]
+        assert_ne!(key, super::tests::POISON, "a poisonous command");
         match self.roles[partition.index()] {
             Role::Elsewhere => return Ok(Outcome::Elsewhere),
             Role::Arriving(from) if !self.knows(key, now) => return Ok(Outcome::Fetch(from)),

@@ -1,0 +1,150 @@
+//! What the router does while its map is behind, with a turned clock.
+
+use super::*;
+use crate::clock::Clock;
+use crate::command::Condition;
+use crate::key::Key;
+use crate::table::Budget;
+use crate::writer::Writer;
+
+const ME: &str = "smache@here";
+const OTHER: &str = "smache@there";
+
+fn router() -> Router {
+    let options = writer::Options {
+        node: NodeId::of(ME),
+        budget: Budget::new(64 << 20),
+        limits: command::Limits::default(),
+        queue_max: 100,
+        queue_bytes_max: 1 << 20,
+        clock: Clock::default(),
+    };
+    Router::new(Options {
+        name: ME.into(),
+        // Without its actor: what is queued waits.
+        writers: vec![Writer::new(options)],
+    })
+}
+
+fn map(owner: Option<&str>) -> PartitionMap {
+    let members = [ME, OTHER].map(|name| Member {
+        id: NodeId::of(name),
+        name: name.into(),
+        boot_epoch: 1,
+        cluster_address: String::new(),
+        state: MemberState::Up,
+        load: Load::default(),
+    });
+    let owner = owner.map(NodeId::of);
+    PartitionMap::new(PartitionId::all().map(|_| owner), members)
+}
+
+fn own(router: &Router) {
+    let all: Vec<_> = PartitionId::all().collect();
+    router.set_roles(&all, Role::Owned);
+}
+
+fn get() -> Command {
+    let key = Key::new(&b"key"[..], 100).unwrap();
+    Command::Get { key }
+}
+
+fn put() -> Command {
+    Command::Put {
+        key: get().key().clone(),
+        kind: command::Kind::Json,
+        data: "{}".into(),
+        ttl_ms: None,
+        condition: Condition::None,
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_owner_it_is_tried_until_the_deadline() {
+    for owner in [None, Some(ME), Some(OTHER)] {
+        // Nobody; this node, whose writer knows better; a node that there is no link to.
+        let router = router();
+        router.publish(map(owner));
+        let deadline = soon();
+        assert_eq!(router.execute(&put(), deadline).await, Err(Error::NoOwner));
+        assert_eq!(Instant::now(), deadline);
+        let counters = router.counters();
+        assert!(counters.retries > 10, "{counters:?}");
+        assert_eq!((counters.deadlines, counters.local), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_map_is_tried_at_once() {
+    let router = router();
+    own(&router);
+    router.publish(map(None));
+    let (asking, command) = (router.clone(), put());
+    let asked = tokio::spawn(async move { asking.execute(&command, soon()).await });
+    // Until it pauses as long as it ever does.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = Instant::now();
+    router.publish(map(Some(ME)));
+    let answer = asked.await.unwrap().unwrap();
+    assert_eq!(&*answer.owner, ME);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(router.counters().local, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_may_know_more_than_the_map() {
+    let router = router();
+    router.publish(map(Some(ME)));
+    let (asking, command) = (router.clone(), put());
+    let asked = tokio::spawn(async move { asking.execute(&command, soon()).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!asked.is_finished());
+    // The role comes without a new map.
+    own(&router);
+    let answer = asked.await.unwrap().unwrap();
+    assert!(matches!(answer.reply, Reply::Stored { created: true, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_waits_ends_at_its_deadline() {
+    let router = router();
+    own(&router);
+    router.publish(map(Some(ME)));
+    let partition = key::partition(b"key");
+    // Somebody waits already, and nobody works it off.
+    let writer = router.writer(partition).clone();
+    let waiting = tokio::spawn(async move { writer.apply_queued(partition, put()).await });
+    while router.writer(partition).counters().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    let deadline = soon();
+    let late = router.execute(&put(), deadline).await;
+    assert_eq!(late, Err(Error::Deadline { peer: None }));
+    assert_eq!(Instant::now(), deadline);
+    assert_eq!(router.counters().deadlines, 1);
+    // It may still be applied: it waits, and says so.
+    assert_eq!(router.writer(partition).counters().waiting, 2);
+    // Reads do not wait behind writes.
+    let read = router.execute(&get(), soon()).await.unwrap();
+    assert_eq!(read.reply, Reply::Value(None));
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn a_refused_command_is_not_tried_again() {
+    let router = router();
+    own(&router);
+    router.publish(map(Some(ME)));
+    let broken = Command::MergePatch {
+        key: get().key().clone(),
+        patch: "{".into(),
+        condition: Condition::None,
+    };
+    let refused = router.execute(&broken, soon()).await;
+    assert!(matches!(refused, Err(Error::Command(_))), "{refused:?}");
+    assert_eq!(router.counters().retries, 0);
+}

@@ -1,0 +1,356 @@
+//! One writer: its queue, its roles, and what a panic costs.
+
+use std::time::Duration;
+
+use ractor::Actor;
+
+use super::*;
+use crate::command::{Condition, Entry, Kind, Limits, Reply};
+use crate::key::{self, Key};
+use crate::version::{Hlc, Version};
+
+/// A command on this key panics.
+pub(super) const POISON: &[u8] = b"poison";
+
+const HOLDER: NodeId = NodeId(9);
+
+fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
+    Writer::new(Options {
+        node: NodeId(1),
+        budget: Budget::new(64 << 20),
+        limits: Limits::default(),
+        queue_max,
+        queue_bytes_max,
+        clock: Clock::manual(UnixMs(1_000_000)),
+    })
+}
+
+/// A writer that owns everything, without its actor.
+fn writer() -> Writer {
+    let writer = writer_with(1_000, 1 << 20);
+    set_all(&writer, Role::Owned);
+    writer
+}
+
+fn set_all(writer: &Writer, role: Role) {
+    let all: Vec<_> = PartitionId::all().collect();
+    writer.set_roles(&all, role);
+}
+
+fn key(text: &[u8]) -> Key {
+    Key::new(text.to_vec(), 100).unwrap()
+}
+
+fn get(text: &str) -> Command {
+    Command::Get {
+        key: key(text.as_bytes()),
+    }
+}
+
+fn put(text: &str, data: impl Into<Bytes>) -> Command {
+    Command::Put {
+        key: key(text.as_bytes()),
+        kind: Kind::Json,
+        data: data.into(),
+        ttl_ms: None,
+        condition: Condition::None,
+    }
+}
+
+fn delete(text: &str) -> Command {
+    Command::Delete {
+        key: key(text.as_bytes()),
+        condition: Condition::None,
+    }
+}
+
+fn place(command: &Command) -> PartitionId {
+    key::partition(command.key().as_bytes())
+}
+
+fn now(writer: &Writer, command: &Command) -> Result<Outcome, Error> {
+    let inline = writer.apply_inline(place(command), command);
+    inline.expect("nobody waits")
+}
+
+/// The value of a key; `None` if it has none.
+fn value(writer: &Writer, text: &str) -> Option<Bytes> {
+    let command = get(text);
+    match now(writer, &command) {
+        Ok(Outcome::Done(Reply::Value(entry))) => entry.map(|entry| entry.data),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+type Answer = tokio::task::JoinHandle<Result<Outcome, Error>>;
+
+/// Queues a command, and returns when it waits.
+async fn queue(writer: &Writer, command: Command) -> Answer {
+    let before = writer.counters().waiting;
+    let queueing = writer.clone();
+    let answer = tokio::spawn(async move {
+        let partition = place(&command);
+        queueing.apply_queued(partition, command).await
+    });
+    while writer.counters().waiting == before && !answer.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    answer
+}
+
+async fn start(writer: &Writer) -> ractor::ActorRef<Message> {
+    let (actor, _) = Actor::spawn(None, WriterActor, writer.clone())
+        .await
+        .unwrap();
+    actor
+}
+
+async fn patient<T>(what: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(Duration::from_secs(20), what);
+    waited.await.expect("waited in vain")
+}
+
+fn version_of(outcome: Result<Outcome, Error>) -> Version {
+    match outcome {
+        Ok(Outcome::Done(Reply::Stored { entry, .. })) => entry.version,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_applied_in_order() {
+    let writer = writer();
+    let mut answers = Vec::new();
+    // More than one batch.
+    for number in 0..300 {
+        answers.push(queue(&writer, put("key", number.to_string())).await);
+    }
+    assert_eq!(writer.counters().waiting, 300);
+    assert_eq!(
+        value(&writer, "key"),
+        None,
+        "reads do not wait, and see what is applied"
+    );
+    start(&writer).await;
+    let mut last = Version::default();
+    for answer in answers {
+        let version = version_of(patient(answer).await.unwrap());
+        assert!(version > last);
+        last = version;
+    }
+    assert_eq!(value(&writer, "key"), Some("299".into()));
+    let counters = writer.counters();
+    assert_eq!(
+        (counters.queued, counters.inline, counters.waiting),
+        (300, 0, 0)
+    );
+}
+
+#[tokio::test]
+async fn nobody_overtakes_who_waits() {
+    let writer = writer();
+    let first = queue(&writer, put("key", "1")).await;
+    let second = put("key", "2");
+    assert_eq!(writer.apply_inline(place(&second), &second), None);
+    // Not even for another key: its turn comes behind.
+    let other = put("other", "2");
+    assert_eq!(writer.apply_inline(place(&other), &other), None);
+    let behind = tokio::spawn({
+        let (writer, second) = (writer.clone(), second.clone());
+        async move { writer.apply(place(&second), &second).await }
+    });
+    while writer.counters().waiting < 2 {
+        tokio::task::yield_now().await;
+    }
+    start(&writer).await;
+    let first = version_of(patient(first).await.unwrap());
+    let behind = version_of(patient(behind).await.unwrap());
+    assert!(first < behind);
+    assert_eq!(value(&writer, "key"), Some("2".into()));
+    // The queue is empty: inline again.
+    assert!(writer.apply_inline(place(&second), &second).is_some());
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_in_number_and_in_bytes() {
+    let few = writer_with(3, 1 << 20);
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(queue(&few, put("key", "{}")).await);
+    }
+    let refused = few.apply_queued(place(&get("key")), put("key", "{}")).await;
+    assert_eq!(refused, Err(Error::Overloaded));
+    assert_eq!(few.counters().waiting, 3);
+
+    let small = writer_with(1_000, 10_000);
+    // One that is larger than the whole bound must still be possible.
+    answers.push(queue(&small, put("key", vec![b'1'; 20_000])).await);
+    assert_eq!(small.counters().waiting, 1);
+    let refused = small
+        .apply_queued(place(&get("key")), put("key", "{}"))
+        .await;
+    assert_eq!(refused, Err(Error::Overloaded));
+    // There is room again when it was taken out.
+    set_all(&small, Role::Owned);
+    small.work_off();
+    answers.push(queue(&small, put("key", "{}")).await);
+    assert_eq!(small.counters().waiting, 1);
+    answers.iter().for_each(|answer| answer.abort());
+}
+
+#[tokio::test]
+async fn a_command_that_panics_harms_no_other() {
+    let writer = writer();
+    let poison = || put("poison", "{}");
+    assert_eq!(now(&writer, &poison()), Err(Error::Internal));
+    assert_eq!(writer.counters().panics, 1);
+    let before = queue(&writer, put("before", "1")).await;
+    let bad = queue(&writer, poison()).await;
+    let after = queue(&writer, put("after", "2")).await;
+    let actor = start(&writer).await;
+    version_of(patient(before).await.unwrap());
+    assert_eq!(patient(bad).await.unwrap(), Err(Error::Internal));
+    version_of(patient(after).await.unwrap());
+    assert_eq!(writer.counters().panics, 2);
+    assert_eq!(actor.get_status(), ractor::ActorStatus::Running);
+    assert_eq!(value(&writer, "after"), Some("2".into()));
+}
+
+#[tokio::test]
+async fn what_waits_survives_the_actor() {
+    let writer = writer();
+    let (actor, handle) = Actor::spawn(None, WriterActor, writer.clone())
+        .await
+        .unwrap();
+    version_of(writer.apply(place(&get("key")), &put("key", "1")).await);
+    writer.crash_actor();
+    patient(handle).await.unwrap();
+    assert_eq!(actor.get_status(), ractor::ActorStatus::Stopped);
+    let waiting = queue(&writer, put("key", "2")).await;
+    assert_eq!(value(&writer, "key"), Some("1".into()));
+    start(&writer).await;
+    version_of(patient(waiting).await.unwrap());
+    assert_eq!(value(&writer, "key"), Some("2".into()));
+}
+
+fn moved(text: &str, data: &str, wall: u64) -> Moved {
+    Moved {
+        partition: key::partition(text.as_bytes()),
+        key: Bytes::copy_from_slice(text.as_bytes()),
+        entry: Entry {
+            kind: Kind::Json,
+            data: Bytes::copy_from_slice(data.as_bytes()),
+            version: Version {
+                hlc: Hlc::at(UnixMs(wall)),
+                node: HOLDER,
+            },
+            expires_at: None,
+        },
+    }
+}
+
+#[test]
+fn elsewhere_nothing_is_done() {
+    let writer = writer_with(10, 1_000);
+    for command in [get("key"), put("key", "{}"), delete("key")] {
+        assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
+        assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
+    }
+    assert_eq!(writer.absorb(&[moved("key", "{}", 1)]), 0);
+    assert_eq!(writer.stats().entries, 0);
+}
+
+#[test]
+fn what_was_given_away_can_be_fetched_and_then_dropped() {
+    let writer = writer();
+    version_of(now(&writer, &put("key", "1")));
+    set_all(&writer, Role::Elsewhere);
+    assert_eq!(now(&writer, &get("key")), Ok(Outcome::Elsewhere));
+    assert_eq!(
+        writer.held_entry(b"key").map(|entry| entry.data),
+        Some("1".into())
+    );
+    // It comes back: what lay here meanwhile is out of date.
+    set_all(&writer, Role::Arriving(HOLDER));
+    assert_eq!(writer.held_entry(b"key"), None);
+    assert_eq!(now(&writer, &get("key")), Ok(Outcome::Fetch(HOLDER)));
+}
+
+#[test]
+fn a_key_that_has_not_arrived_is_fetched_first() {
+    let writer = writer();
+    set_all(&writer, Role::Arriving(HOLDER));
+    for command in [get("key"), put("key", "{}"), delete("key")] {
+        assert_eq!(now(&writer, &command), Ok(Outcome::Fetch(HOLDER)));
+        assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
+    }
+    assert_eq!(writer.absorb(&[moved("key", "1", 500)]), 1);
+    assert_eq!(value(&writer, "key"), Some("1".into()));
+    // What is known to be absent needs no fetching either.
+    writer.absorb_absence(key::partition(b"none"), Bytes::from_static(b"none"));
+    assert_eq!(value(&writer, "none"), None);
+    let created = now(&writer, &put("none", "2"));
+    assert!(matches!(
+        created,
+        Ok(Outcome::Done(Reply::Stored { created: true, .. }))
+    ));
+    assert_eq!(now(&writer, &get("third")), Ok(Outcome::Fetch(HOLDER)));
+}
+
+#[test]
+fn a_delete_while_a_partition_arrives_is_final() {
+    let writer = writer();
+    set_all(&writer, Role::Arriving(HOLDER));
+    let there = moved("key", "1", 500);
+    assert_eq!(writer.absorb(std::slice::from_ref(&there)), 1);
+    assert_eq!(
+        now(&writer, &delete("key")),
+        Ok(Outcome::Done(Reply::Deleted(true)))
+    );
+    // The stream still brings it.
+    assert_eq!(writer.absorb(std::slice::from_ref(&there)), 0);
+    assert_eq!(value(&writer, "key"), None);
+    // And a value that is written then stays.
+    version_of(now(&writer, &put("key", "2")));
+    assert_eq!(writer.absorb(&[there]), 0);
+    assert_eq!(value(&writer, "key"), Some("2".into()));
+}
+
+#[test]
+fn of_two_versions_the_newer_stays() {
+    let writer = writer();
+    assert_eq!(writer.absorb(&[moved("key", "new", 2_000)]), 1);
+    assert_eq!(writer.absorb(&[moved("key", "old", 1_000)]), 0);
+    assert_eq!(
+        writer.absorb(&[moved("key", "new", 2_000)]),
+        0,
+        "the same twice"
+    );
+    assert_eq!(value(&writer, "key"), Some("new".into()));
+    assert_eq!(writer.absorb(&[moved("key", "newer", 3_000)]), 1);
+    assert_eq!(value(&writer, "key"), Some("newer".into()));
+    // A write here is newer than what it replaces, whatever the clock says.
+    let ahead = moved("ahead", "1", 9_000_000);
+    writer.absorb(std::slice::from_ref(&ahead));
+    assert!(version_of(now(&writer, &put("ahead", "2"))) > ahead.entry.version);
+    assert_eq!(writer.absorb(&[ahead]), 0);
+    let expired = Moved {
+        entry: Entry {
+            expires_at: Some(UnixMs(999_999)),
+            ..moved("gone", "1", 1).entry
+        },
+        ..moved("gone", "1", 1)
+    };
+    assert_eq!(writer.absorb(&[expired]), 0);
+}
+
+#[test]
+fn when_all_has_arrived_nothing_is_fetched() {
+    let writer = writer();
+    set_all(&writer, Role::Arriving(HOLDER));
+    assert_eq!(writer.arriving(), usize::from(key::PARTITION_COUNT));
+    set_all(&writer, Role::Owned);
+    assert_eq!(writer.arriving(), 0);
+    assert_eq!(value(&writer, "key"), None);
+    version_of(now(&writer, &put("key", "1")));
+}
