@@ -335,10 +335,7 @@ impl Membership {
             return;
         }
         if peer.name == self.options.identity.name {
-            self.refuse(
-                session,
-                format!("a node called {} is up already", peer.name),
-            );
+            self.name_taken(session, peer);
             return;
         }
         let fresh = Session {
@@ -357,6 +354,21 @@ impl Membership {
             members: self.acquaintances(peer.id),
         };
         self.actions.push(Action::Send(session, hello));
+        if self.leaving {
+            self.actions.push(Action::Send(session, Message::Leaving));
+        }
+    }
+
+    /// Two live nodes of this name: the one that serves stays, or else the one that was first.
+    fn name_taken(&mut self, session: SessionId, peer: &Identity) {
+        let why = format!("a node called {} is up already", peer.name);
+        if self.serving || self.options.identity.boot_epoch < peer.boot_epoch {
+            self.refuse(session, why);
+        } else {
+            self.was_refused(why);
+            let closed = "its name is this node's".to_owned();
+            self.actions.push(Action::Close(session, closed));
+        }
     }
 
     /// Notes who is at the other end; false if it is refused.
