@@ -227,6 +227,7 @@ impl Node {
         ));
         children.push(ChildSpec::new("cluster", || ClusterActor, cluster, |_| ()));
         let supervisor = Supervisor::start(children, supervisor::Limits::default()).await?;
+        reporter.watch(supervisor.clone());
         let governor = tokio::spawn(memory::govern(budget, limit));
         let http = http.map(|listener| {
             open_http(

@@ -188,6 +188,17 @@ impl Router {
         self.0.peers.store(Some(Arc::new(peers)));
     }
 
+    /// What the links to the other nodes have counted.
+    #[must_use]
+    pub fn peer_counters(&self) -> peer::Counters {
+        self.0
+            .peers
+            .load()
+            .as_ref()
+            .map(|peers| peers.counters())
+            .unwrap_or_default()
+    }
+
     /// This node's name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {

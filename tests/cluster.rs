@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use smache::Smache;
 use smache::cluster::transport::memory::Network;
+use smache::router::MemberState;
 
 async fn node(network: &Network, name: &str, join: Option<&str>) -> Smache {
     let builder = Smache::builder()
@@ -179,4 +180,30 @@ async fn an_actor_that_panics_is_restarted_and_nothing_is_lost() {
     .await;
     fill(&cache, 300).await;
     check(&cache, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_left_is_not_back_for_a_moment() {
+    let network = Network::new();
+    let a = node(&network, "a", None).await;
+    let b = node(&network, "b", Some("a")).await;
+    balanced(&[&a, &b]).await;
+    let b_is = |state| {
+        let members = a.status().members;
+        members
+            .iter()
+            .any(|member| member.name == "b@test" && member.state == state)
+    };
+    let stopping = tokio::spawn({
+        let b = b.clone();
+        async move { b.stop().await }
+    });
+    until("it has left", || b_is(MemberState::Down)).await;
+    // It still says goodbye, and `a` dials it again meanwhile.
+    while !stopping.is_finished() {
+        assert!(b_is(MemberState::Down));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(b_is(MemberState::Down));
+    stopping.await.unwrap().unwrap();
 }

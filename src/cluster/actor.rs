@@ -5,6 +5,8 @@
 //! no knowledge; pulls that were under way are asked for again by the machine. All its messages are
 //! casts, but for [`Message::Leave`], which is answered when this node owns nothing any more.
 
+mod report;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{oneshot, watch};
 
+use self::report::{Report, log_members, log_moves};
 use super::machine::{Control, Machine, Output};
 use super::peer::{News, Peers};
 use super::transport::SessionId;
@@ -23,6 +26,7 @@ use crate::key::PartitionId;
 use crate::node::status::Reporter;
 use crate::router::{Load, Publish, Router};
 use crate::version::NodeId;
+use crate::writer::Role;
 
 /// How often the machine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
@@ -131,6 +135,9 @@ pub struct State {
     pulls: BTreeSet<(NodeId, PartitionId)>,
     leaving: Vec<oneshot::Sender<()>>,
     ticks: u64,
+    /// Whether the others were told that this node is gone.
+    departed: bool,
+    report: Report,
 }
 
 impl Actor for ClusterActor {
@@ -159,12 +166,19 @@ impl Actor for ClusterActor {
                 });
             }
         }
+        let router = &arguments.router;
+        let owned = |partition| router.writer(partition).role(partition) != Role::Elsewhere;
+        let mut report = Report::new(router.node(), owned);
+        // What a predecessor has told already.
+        let _told = report.members(&router.map());
         Ok(State {
             arguments,
             hosts: HashMap::new(),
             pulls: BTreeSet::new(),
             leaving: Vec::new(),
             ticks: 0,
+            departed: false,
+            report,
         })
     }
 
@@ -206,7 +220,10 @@ impl State {
                 machine.leave();
                 self.leaving.push(done);
             }
-            Message::Depart => machine.depart(),
+            Message::Depart => {
+                machine.depart();
+                self.departed = true;
+            }
             Message::Crash => panic!("told to"),
         }
         let outputs = machine.take();
@@ -225,6 +242,7 @@ impl State {
                 partitions.push(next);
             }
             self.arguments.router.set_roles(&partitions, role);
+            self.report.roles(&partitions, role);
         }
         if publish {
             self.publish(&machine);
@@ -240,6 +258,10 @@ impl State {
     fn on_news(&mut self, machine: &mut Machine, news: News) {
         let now = self.arguments.clock.now();
         match news {
+            // Who dials a node that has said goodbye must not take it for one that came back.
+            News::Opened { session, .. } if self.departed => {
+                self.arguments.peers.close(session, "this node is gone");
+            }
             News::Opened {
                 session,
                 peer,
@@ -278,15 +300,18 @@ impl State {
             memory_bytes: self.arguments.reporter.rss_bytes(),
         };
         machine.tick(load, self.arguments.clock.now());
+        log_moves(self.report.tick());
         if self.ticks.is_multiple_of(PUBLISH_TICKS) {
             self.publish(machine);
         }
     }
 
-    fn publish(&self, machine: &Machine) {
+    fn publish(&mut self, machine: &Machine) {
+        let map = machine.map();
+        log_members(self.report.members(&map));
         if let Some(actor) = self.arguments.router_actor.load().as_deref() {
             // A router that is being restarted gets the next one.
-            let _ = actor.cast(Publish::Map(machine.map()));
+            let _ = actor.cast(Publish::Map(map));
         }
     }
 

@@ -17,8 +17,8 @@ mod fields;
 use bytes::{Buf, Bytes};
 
 use self::fields::{
-    get_bytes, get_condition, get_option, get_u8, get_u16, get_version, put_bytes, put_condition,
-    put_option, put_version,
+    get_bytes, get_condition, get_entry, get_option, get_reply, get_u8, get_u16, get_version,
+    put_bytes, put_condition, put_entry, put_option, put_reply, put_version,
 };
 pub(super) use self::fields::{get_u32, get_u64};
 use crate::clock::UnixMs;
@@ -472,72 +472,6 @@ fn read_pulled(b: &mut Bytes) -> Result<Response, Malformed> {
     Ok(Response::Pulled {
         entries,
         next: writer.map(|writer| (writer, cursor)),
-    })
-}
-
-fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
-    match reply {
-        Reply::Value(None) => out.push(0),
-        Reply::Value(Some(entry)) => {
-            out.push(1);
-            put_entry(out, entry.as_ref());
-        }
-        Reply::Stored { entry, created } => {
-            out.push(2);
-            out.push(u8::from(*created));
-            put_entry(out, entry.as_ref());
-        }
-        Reply::Deleted(existed) => {
-            out.push(3);
-            out.push(u8::from(*existed));
-        }
-        Reply::ConditionFailed { current } => {
-            out.push(4);
-            out.push(u8::from(current.is_some()));
-            put_version(out, current.unwrap_or_default());
-        }
-    }
-}
-
-fn get_reply(b: &mut Bytes) -> Result<Reply, Malformed> {
-    match get_u8(b)? {
-        0 => Ok(Reply::Value(None)),
-        1 => Ok(Reply::Value(Some(get_entry(b)?))),
-        2 => {
-            let created = get_u8(b)? == 1;
-            Ok(Reply::Stored {
-                entry: get_entry(b)?,
-                created,
-            })
-        }
-        3 => Ok(Reply::Deleted(get_u8(b)? == 1)),
-        4 => {
-            let known = get_u8(b)? == 1;
-            let version = get_version(b)?;
-            Ok(Reply::ConditionFailed {
-                current: known.then_some(version),
-            })
-        }
-        _ => Err(Malformed),
-    }
-}
-
-fn put_entry(out: &mut Vec<u8>, entry: EntryRef<'_>) {
-    out.push(entry.kind as u8);
-    put_version(out, entry.version);
-    put_option(out, entry.expires_at.map(|at| at.0));
-    put_bytes(out, entry.data);
-}
-
-fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
-    let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
-    let version = get_version(b)?;
-    let expires_at = get_option(b)?.map(UnixMs);
-    Ok(Entry {
-        kind,
-        data: get_bytes(b)?,
-        version,
-        expires_at,
     })
 }
 

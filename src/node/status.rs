@@ -1,11 +1,12 @@
 //! What a node says of itself: readiness for probes, and the status that operators read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::supervisor::Supervisor;
 use crate::clock::Stopwatch;
 use crate::router::{MemberState, Router};
 use crate::table;
@@ -144,6 +145,7 @@ pub struct Reporter {
     readiness: Readiness,
     started: Stopwatch,
     max_memory: u64,
+    supervisor: Arc<OnceLock<Supervisor>>,
 }
 
 impl Reporter {
@@ -155,7 +157,26 @@ impl Reporter {
             readiness,
             started: Stopwatch::start(),
             max_memory,
+            supervisor: Arc::default(),
         }
+    }
+
+    /// Lets it tell of the node's supervisor, which starts later. Only the first one counts.
+    pub fn watch(&self, supervisor: Supervisor) {
+        // A second one would be a mistake without consequence.
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Restarts of actors since the start.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.supervisor.get().map_or(0, Supervisor::restarts)
+    }
+
+    /// Bytes that the process may hold resident.
+    #[must_use]
+    pub fn memory_limit_bytes(&self) -> u64 {
+        self.max_memory
     }
 
     /// The tables' figures, summed over the writers.

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 use crate::Smache;
 use crate::config::{Port, Secret};
@@ -62,8 +64,6 @@ async fn a_builder_refuses_what_the_command_line_refuses() {
 
 #[tokio::test]
 async fn the_door_goes_by_the_nodes_clock() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     let clock = Clock::manual(UnixMs(1_000_000));
     let config = Config {
         http_port: Port::Exactly(0),
@@ -78,12 +78,75 @@ async fn the_door_goes_by_the_nodes_clock() {
     let value = serde_json::json!({});
     cache.put_with("key", &value, minute).await.unwrap();
     clock.advance(Duration::from_secs(20));
+    let answer = http_get(&cache, "/api?key=key").await;
+    assert!(answer.contains("x-ttl-ms: 40000\r\n"), "{answer}");
+    cache.stop().await.unwrap();
+}
+
+async fn http_get(cache: &Smache, target: &str) -> String {
     let address = cache.http_address().unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = "GET /api?key=key HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("x-ttl-ms: 40000\r\n"), "{answer}");
-    cache.stop().await.unwrap();
+    answer
+}
+
+/// A figure without labels on the sheet.
+async fn figure(cache: &Smache, name: &str) -> f64 {
+    let sheet = http_get(cache, "/metrics").await;
+    let line = sheet
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name}: {sheet}"))
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_sheet_tells_of_actors_and_peers() {
+    let network = Network::new();
+    let config = |name: &str| Config {
+        node_name: format!("{name}@test"),
+        http_port: Port::Exactly(0),
+        max_memory: Some(1 << 30),
+        ..Config::default()
+    };
+    let a = Smache::builder()
+        .config(config("a"))
+        .in_memory(&network, "a", None);
+    let a = a.serve().start().await.unwrap();
+    assert_eq!(figure(&a, "smache_actor_restarts_total").await, 0.0);
+    assert_eq!(figure(&a, "smache_peer_frames_received_total").await, 0.0);
+    assert_eq!(
+        figure(&a, "smache_memory_limit_bytes").await,
+        f64::from(1 << 30)
+    );
+    let b = Smache::builder()
+        .config(config("b"))
+        .in_memory(&network, "b", Some("a"));
+    let b = b.start().await.unwrap();
+    a.node().router().writers()[0].crash_actor();
+    let told = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            // Some of these keys are the other node's.
+            for key in 0..20 {
+                b.get_raw(key.to_string()).await.unwrap();
+            }
+            let counts = [
+                figure(&a, "smache_actor_restarts_total").await,
+                figure(&a, "smache_peer_frames_received_total").await,
+                figure(&a, "smache_peer_requests_received_total").await,
+            ];
+            if counts.iter().all(|count| *count > 0.0) {
+                return;
+            }
+        }
+    });
+    told.await.expect("the figures do not move");
+    assert_eq!(figure(&a, "smache_peer_frames_malformed_total").await, 0.0);
+    assert!(figure(&a, "smache_peer_backlog_bytes").await >= 0.0);
+    b.stop().await.unwrap();
+    a.stop().await.unwrap();
 }

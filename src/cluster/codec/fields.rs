@@ -1,11 +1,12 @@
-//! The parts that messages are made of: numbers, lengths, versions, conditions.
+//! The parts that messages are made of: numbers, lengths, versions, conditions, entries, replies.
 //!
 //! What is written here is read back by its namesake; a read takes nothing on trust.
 
 use bytes::{Buf, Bytes};
 
 use super::Malformed;
-use crate::command::Condition;
+use crate::clock::UnixMs;
+use crate::command::{Condition, Entry, EntryRef, Kind, Reply};
 use crate::version::{Hlc, NodeId, Version};
 
 pub(super) fn put_version(out: &mut Vec<u8>, version: Version) {
@@ -102,4 +103,70 @@ pub(in crate::cluster) fn get_u32(b: &mut Bytes) -> Result<u32, Malformed> {
 
 pub(in crate::cluster) fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
     b.try_get_u64_le().map_err(|_| Malformed)
+}
+
+pub(super) fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
+    match reply {
+        Reply::Value(None) => out.push(0),
+        Reply::Value(Some(entry)) => {
+            out.push(1);
+            put_entry(out, entry.as_ref());
+        }
+        Reply::Stored { entry, created } => {
+            out.push(2);
+            out.push(u8::from(*created));
+            put_entry(out, entry.as_ref());
+        }
+        Reply::Deleted(existed) => {
+            out.push(3);
+            out.push(u8::from(*existed));
+        }
+        Reply::ConditionFailed { current } => {
+            out.push(4);
+            out.push(u8::from(current.is_some()));
+            put_version(out, current.unwrap_or_default());
+        }
+    }
+}
+
+pub(super) fn get_reply(b: &mut Bytes) -> Result<Reply, Malformed> {
+    match get_u8(b)? {
+        0 => Ok(Reply::Value(None)),
+        1 => Ok(Reply::Value(Some(get_entry(b)?))),
+        2 => {
+            let created = get_u8(b)? == 1;
+            Ok(Reply::Stored {
+                entry: get_entry(b)?,
+                created,
+            })
+        }
+        3 => Ok(Reply::Deleted(get_u8(b)? == 1)),
+        4 => {
+            let known = get_u8(b)? == 1;
+            let version = get_version(b)?;
+            Ok(Reply::ConditionFailed {
+                current: known.then_some(version),
+            })
+        }
+        _ => Err(Malformed),
+    }
+}
+
+pub(super) fn put_entry(out: &mut Vec<u8>, entry: EntryRef<'_>) {
+    out.push(entry.kind as u8);
+    put_version(out, entry.version);
+    put_option(out, entry.expires_at.map(|at| at.0));
+    put_bytes(out, entry.data);
+}
+
+pub(super) fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
+    let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
+    let version = get_version(b)?;
+    let expires_at = get_option(b)?.map(UnixMs);
+    Ok(Entry {
+        kind,
+        data: get_bytes(b)?,
+        version,
+        expires_at,
+    })
 }

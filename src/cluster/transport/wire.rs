@@ -15,12 +15,13 @@
 //!
 //! Process groups are global to a process, so one process can have one such transport.
 
+mod complaints;
 mod guard;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,7 +31,9 @@ use ractor_cluster::{NodeEventSubscription, NodeServer, NodeServerMessage, NodeS
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use self::complaints::Complaints;
 use self::guard::{Guard, GuardedStream};
 use super::{Event, Identity, SessionId, Sink, Transport};
 use crate::version::NodeId;
@@ -97,6 +100,7 @@ struct Inner {
     early: Mutex<Early>,
     last: AtomicU64,
     strangers: Arc<Semaphore>,
+    complaints: Mutex<Complaints>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -236,6 +240,7 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
         early: Mutex::default(),
         last: AtomicU64::new(0),
         strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+        complaints: Mutex::default(),
     });
     let (endpoint, _) = Actor::spawn(None, Endpoint, Arc::clone(&inner)).await?;
     pg::join_scoped(SCOPE.into(), wire_name, vec![endpoint.get_cell()]);
@@ -287,9 +292,7 @@ impl Inner {
         // Small frames must not wait for more; without the option it is only slower.
         let _ = stream.set_nodelay(true);
         let label = format!("{peer}/{}", self.last.fetch_add(1, Ordering::Relaxed));
-        let guard = Arc::new(Guard {
-            authenticated: AtomicBool::new(false),
-        });
+        let guard = Arc::new(Guard::default());
         let is_server = dialled.is_none();
         let host = peer.ip().to_canonical().to_string();
         let connection = Connection {
@@ -403,19 +406,36 @@ impl Inner {
             drop(by_peer);
             (self.sink)(Event::Down { session: id });
         }
-        if let Some(Connection {
-            dialled: Some(address),
-            ready: false,
+        if let Some(connection) = connection.filter(|connection| !connection.ready) {
+            self.never_ready(connection);
+        }
+    }
+
+    /// A connection ended before there was a session.
+    fn never_ready(&self, connection: Connection) {
+        let Connection {
             guard,
+            dialled,
+            host,
             ..
-        }) = connection
-        {
-            let error = if guard.authenticated.load(Ordering::Relaxed) {
-                "another connection with it was kept".to_owned()
+        } = connection;
+        let authenticated = guard.authenticated.load(Ordering::Relaxed);
+        // Who connects and says nothing is a probe.
+        let failed = !authenticated && (dialled.is_some() || guard.spoke.load(Ordering::Relaxed));
+        let address = dialled.as_deref().unwrap_or(&host);
+        if failed && self.complaints.lock().failed(address, Instant::now()) {
+            tracing::warn!(
+                address,
+                "the handshake with a node fails; is the cookie the same?"
+            );
+        }
+        if let Some(address) = dialled {
+            let error = if authenticated {
+                "another connection with it was kept"
             } else {
-                "the handshake failed; is the cookie the same?".to_owned()
+                "the handshake failed; is the cookie the same?"
             };
-            self.dial_failed(address, error);
+            self.dial_failed(address, error.to_owned());
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn text(shared: &Shared) -> String {
     node(shared, &mut sheet);
     table(shared, &mut sheet);
     cluster(shared, &mut sheet);
+    peers(shared, &mut sheet);
     writers(shared, &mut sheet);
     door(shared, &mut sheet);
     sheet.into_text()
@@ -41,6 +42,11 @@ fn node(shared: &Shared, sheet: &mut Sheet) {
         "smache_ready",
         "1 while the node has joined and is not about to stop, else 0",
         f64::from(u8::from(context.readiness.state() == State::Ready)),
+    );
+    sheet.counter(
+        "smache_actor_restarts",
+        "Actors started again because they had failed; more than ten in ten seconds end the node",
+        context.reporter.restarts(),
     );
 }
 
@@ -86,7 +92,7 @@ fn table(shared: &Shared, sheet: &mut Sheet) {
     sheet.gauge(
         "smache_memory_limit_bytes",
         "Bytes that the process may hold resident; entries are evicted to stay below",
-        reporter.status().memory.max_bytes as f64,
+        reporter.memory_limit_bytes() as f64,
     );
 }
 
@@ -138,6 +144,30 @@ fn cluster(shared: &Shared, sheet: &mut Sheet) {
         "smache_deadlines",
         "Commands that were not answered within the request timeout",
         counters.deadlines,
+    );
+}
+
+fn peers(shared: &Shared, sheet: &mut Sheet) {
+    let counters = shared.context.router.peer_counters();
+    sheet.counter(
+        "smache_peer_frames_received",
+        "Frames received from other nodes; each carries one or more messages",
+        counters.frames_in,
+    );
+    sheet.counter(
+        "smache_peer_requests_received",
+        "Requests of other nodes: commands for keys of this node, and parts of handoffs",
+        counters.requests_in,
+    );
+    sheet.counter(
+        "smache_peer_frames_malformed",
+        "Frames of other nodes that did not decode; each ended its session",
+        counters.malformed,
+    );
+    sheet.gauge(
+        "smache_peer_backlog_bytes",
+        "Bytes queued for other nodes, or sent and not yet acknowledged, now",
+        counters.backlog_bytes as f64,
     );
 }
 

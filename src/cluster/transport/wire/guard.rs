@@ -21,10 +21,12 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 /// What is known of the other end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Guard {
     /// Whether it has shown that it knows the cookie.
     pub(super) authenticated: AtomicBool,
+    /// Whether it has sent anything.
+    pub(super) spoke: AtomicBool,
 }
 
 /// The stream that is handed to the library.
@@ -112,6 +114,7 @@ impl AsyncRead for GuardedRead {
         ready!(Pin::new(&mut self.read).poll_read(context, buffer))?;
         if !self.trusted {
             self.bytes += buffer.filled().len() - before;
+            self.guard.spoke.store(self.bytes > 0, Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
     }
