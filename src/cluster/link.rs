@@ -14,10 +14,13 @@ use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rapidhash::RapidHashMap;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::codec::{self, FRAME_HEAD_BYTES, Malformed, MessageKind, Response};
 use super::peer::Error;
@@ -39,6 +42,8 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 80 << 20;
 /// Most messages that are put together at a time. A sender that keeps to [`MESSAGE_BYTES_MAX`] for
 /// all that it has begun, as this one does, never has half as many.
 const MESSAGES_MAX: usize = 4_096;
+/// How often deadlines are looked at: requests end so much later at most.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
 /// Room above the queue's bound for answers that take next to none: what was done must be told.
 const RESERVE_BYTES: usize = 8 << 20;
 /// Answers with more than this in them are written aside, since they may have to go in pieces.
@@ -111,9 +116,18 @@ struct Incoming {
 #[derive(Default)]
 struct Pending {
     closed: bool,
-    waiting: HashMap<u64, oneshot::Sender<Result<Response, Error>>>,
+    waiting: RapidHashMap<u64, Waiting>,
     /// Requests up to this one were handed to the transport.
     sent_up_to: u64,
+}
+
+/// Somebody who waits for an answer.
+pub(super) type Asker = oneshot::Sender<Result<Response, Error>>;
+
+#[derive(Debug)]
+struct Waiting {
+    asker: Asker,
+    deadline: Instant,
 }
 
 impl Link {
@@ -139,10 +153,46 @@ impl Link {
     }
 
     /// Sends whatever gathers, until the session is over.
+    ///
+    /// Deadlines are kept here as well, all at once and to [`SWEEP_EVERY`]: a timer for each request
+    /// would cost more than the request.
     pub(super) async fn run(self: Arc<Link>) {
-        while !self.pending.lock().closed {
-            self.work.notified().await;
+        let mut swept = Instant::now();
+        loop {
+            let (closed, idle) = {
+                let pending = self.pending.lock();
+                (pending.closed, pending.waiting.is_empty())
+            };
+            if closed {
+                return;
+            }
+            if idle {
+                self.work.notified().await;
+            } else {
+                // Late or not: both lead to another look.
+                let _ = tokio::time::timeout(SWEEP_EVERY, self.work.notified()).await;
+            }
             self.pump();
+            let now = Instant::now();
+            if now.duration_since(swept) >= SWEEP_EVERY {
+                swept = now;
+                self.sweep(now);
+            }
+        }
+    }
+
+    /// Answers for those whose deadline has passed.
+    fn sweep(&self, now: Instant) {
+        let late: Vec<(u64, Waiting)> = {
+            let mut pending = self.pending.lock();
+            pending
+                .waiting
+                .extract_if(|_, waiting| waiting.deadline <= now)
+                .collect()
+        };
+        for (_, waiting) in late {
+            // The caller may have gone away before.
+            let _ = waiting.asker.send(Err(Error::Deadline));
         }
     }
 
@@ -237,16 +287,17 @@ impl Link {
     pub(super) fn request(
         &self,
         bytes: usize,
+        deadline: Instant,
         write: impl FnOnce(&mut Vec<u8>, u64),
     ) -> Result<(u64, oneshot::Receiver<Result<Response, Error>>), Error> {
-        let (reply, answer) = oneshot::channel();
+        let (asker, answer) = oneshot::channel();
         let id = {
             let mut pending = self.pending.lock();
             if pending.closed {
                 return Err(Error::NotConnected);
             }
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            pending.waiting.insert(id, reply);
+            pending.waiting.insert(id, Waiting { asker, deadline });
             id
         };
         let queued = if bytes < DIRECT_BYTES {
@@ -264,8 +315,8 @@ impl Link {
         Ok((id, answer))
     }
 
-    /// The caller no longer waits.
-    pub(super) fn forget(&self, id: u64) {
+    /// The request was not sent after all.
+    fn forget(&self, id: u64) {
         self.pending.lock().waiting.remove(&id);
     }
 
@@ -301,12 +352,10 @@ impl Link {
         }
     }
 
-    /// Gives an answer to whoever waits for it.
-    pub(super) fn answer(&self, id: u64, response: Response) {
-        if let Some(reply) = self.pending.lock().waiting.remove(&id) {
-            // The caller may have given up at its deadline.
-            let _ = reply.send(Ok(response));
-        }
+    /// Whoever waits for this answer, if they still do.
+    pub(super) fn asker(&self, id: u64) -> Option<Asker> {
+        let waiting = self.pending.lock().waiting.remove(&id)?;
+        Some(waiting.asker)
     }
 
     /// Takes a frame apart: `take` is called with each whole message.
@@ -383,13 +432,13 @@ impl Link {
         let sent_up_to = pending.sent_up_to;
         let waiting = std::mem::take(&mut pending.waiting);
         drop(pending);
-        for (id, reply) in waiting {
+        for (id, Waiting { asker, .. }) in waiting {
             let error = if id < sent_up_to {
                 Error::Lost
             } else {
                 Error::NotConnected
             };
-            let _ = reply.send(Err(error));
+            let _ = asker.send(Err(error));
         }
         self.work.notify_one();
     }

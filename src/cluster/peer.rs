@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::codec::{self, Malformed, MessageKind, Pull, Request, Response};
-use super::link::{Link, MESSAGE_BYTES_MAX};
+use super::link::{Asker, Link, MESSAGE_BYTES_MAX};
 use super::machine::Control;
 use super::transport::{Event, Identity, SessionId, Transport};
 use crate::command::{self, Command, Entry, EntryRef, Reply};
@@ -358,15 +358,9 @@ impl Peers {
             .get(&node)
             .cloned()
             .ok_or(Error::NotConnected)?;
-        let (id, answer) = link.request(bytes, write)?;
-        match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(_)) => Err(Error::Lost),
-            Err(_) => {
-                link.forget(id);
-                Err(Error::Deadline)
-            }
-        }
+        // The link keeps the deadline, and answers when the session ends.
+        let (_, answer) = link.request(bytes, deadline, write)?;
+        answer.await.unwrap_or(Err(Error::Lost))
     }
 
     fn on_event(&self, event: Event) {
@@ -416,9 +410,11 @@ impl Peers {
             return;
         };
         self.0.frames_in.fetch_add(1, Ordering::Relaxed);
+        let mut answers = Vec::new();
         let received = link.receive(frame, |kind, body| {
-            self.on_message(session, &link, kind, body)
+            self.on_message(session, &link, kind, body, &mut answers)
         });
+        self.give(answers);
         if received.is_err() {
             self.0.malformed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
@@ -429,6 +425,22 @@ impl Peers {
         }
         // Answers that were written meanwhile leave at once, from this very thread.
         link.pump();
+    }
+
+    /// Gives answers to those who wait for them, on the runtime that they wait on: to wake many
+    /// from another thread costs a call to the kernel for each, to wake one who wakes the rest
+    /// costs one.
+    fn give(&self, mut answers: Vec<(Asker, Response)>) {
+        // Whoever asked may have gone away.
+        if answers.len() > 1 {
+            self.0.options.requests_runtime.spawn(async move {
+                for (asker, response) in answers {
+                    let _ = asker.send(Ok(response));
+                }
+            });
+        } else if let Some((asker, response)) = answers.pop() {
+            let _ = asker.send(Ok(response));
+        }
     }
 
     /// The link of a session, after the machine was told (now and then) that the peer lives.
@@ -455,11 +467,12 @@ impl Peers {
         link: &Arc<Link>,
         kind: MessageKind,
         body: Bytes,
+        answers: &mut Vec<(Asker, Response)>,
     ) -> Result<(), Malformed> {
         match kind {
             MessageKind::Response => {
                 let (id, response) = codec::read_response(body)?;
-                link.answer(id, response);
+                answers.extend(link.asker(id).map(|asker| (asker, response)));
             }
             MessageKind::Request => {
                 let (id, deadline_ms, request) = codec::read_request(body)?;

@@ -42,7 +42,7 @@ impl End {
 
     /// A request with so many bytes in it.
     fn ask(&self, bytes: usize) -> Result<Answer, Error> {
-        let asked = self.link.request(bytes, |out, id| {
+        let asked = self.link.request(bytes, later(), |out, id| {
             out.extend_from_slice(&id.to_le_bytes());
             out.resize(out.len() + bytes, b'x');
         });
@@ -73,6 +73,11 @@ impl End {
     fn waiting(&self) -> usize {
         self.link.pending.lock().waiting.len()
     }
+}
+
+/// A deadline that no test reaches.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(600)
 }
 
 type Answer = oneshot::Receiver<Result<Response, Error>>;
@@ -222,10 +227,26 @@ async fn answers_find_whoever_asked() {
     let end = End::new(1 << 20);
     let (first, mut second) = (end.ask(1).unwrap(), end.ask(1).unwrap());
     let id = *end.link.pending.lock().waiting.keys().min().unwrap();
-    end.link.answer(id, Response::Elsewhere);
-    end.link.answer(999, Response::Elsewhere);
+    let asker = end.link.asker(id).unwrap();
+    asker.send(Ok(Response::Elsewhere)).unwrap();
+    assert!(end.link.asker(999).is_none());
+    assert!(end.link.asker(id).is_none(), "it is answered once");
     assert_eq!(first.await, Ok(Ok(Response::Elsewhere)));
     assert!(second.try_recv().is_err(), "it was not asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_are_kept_although_nothing_else_happens() {
+    let end = End::new(1 << 20);
+    tokio::spawn(Arc::clone(&end.link).run());
+    let soon = Instant::now() + Duration::from_millis(300);
+    let (_, early) = end.link.request(1, soon, |out, _| out.push(0)).unwrap();
+    let mut late = end.ask(1).unwrap();
+    assert_eq!(early.await, Ok(Err(Error::Deadline)));
+    let waited = Instant::now().duration_since(soon);
+    assert!(waited <= 2 * SWEEP_EVERY, "{waited:?}");
+    assert!(late.try_recv().is_err(), "its deadline is another one");
+    assert_eq!(end.waiting(), 1);
 }
 
 #[test]
@@ -245,7 +266,9 @@ fn a_full_queue_refuses_requests_but_not_the_machine() {
         asked.len(),
         "nobody waits for what was refused"
     );
-    let long = end.link.request(1 << 20, |out, _| out.resize(1 << 20, 0));
+    let long = end
+        .link
+        .request(1 << 20, later(), |out, _| out.resize(1 << 20, 0));
     assert_eq!(long.err(), Some(Error::Overloaded));
     end.link.control(b"{}".to_vec());
     let frames = end.sent();
@@ -399,7 +422,7 @@ proptest! {
         });
         let mut answers = Vec::new();
         for bytes in &lengths {
-            let asked = a.link.request(*bytes, |out, id| {
+            let asked = a.link.request(*bytes, later(), |out, id| {
                 codec::write_request(out, id, 7, &request(*bytes));
             });
             answers.push(asked.unwrap());

@@ -52,8 +52,8 @@ const EARLY_FRAMES_MAX: usize = 256;
 /// Separates the name from the boot epoch in the handshake.
 const EPOCH_MARK: char = '#';
 const SCOPE: &str = "smache";
-/// Bytes behind each frame: the sender's id and boot epoch.
-const TRAILER_BYTES: usize = 12;
+/// Bytes behind each frame: the sender's id and boot epoch, and the frame's number in its session.
+const TRAILER_BYTES: usize = 20;
 
 /// What a transport is made with.
 #[derive(Debug)]
@@ -115,12 +115,19 @@ impl std::fmt::Debug for Inner {
 /// ready at the same moment, and the first word of the one must not be lost on the other.
 #[derive(Default)]
 struct Early {
-    frames: Vec<((NodeId, u64), Vec<u8>)>,
+    frames: Vec<(Sender, Vec<u8>)>,
     bytes: usize,
 }
 
+/// Who sent a frame, and its number in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sender {
+    peer: (NodeId, u64),
+    number: u64,
+}
+
 impl Early {
-    fn keep(&mut self, sender: (NodeId, u64), frame: Vec<u8>) {
+    fn keep(&mut self, sender: Sender, frame: Vec<u8>) {
         if self.bytes + frame.len() > EARLY_BYTES_MAX || self.frames.len() >= EARLY_FRAMES_MAX {
             tracing::warn!("too many frames of peers that are not ready; they are dropped");
             *self = Early::default();
@@ -129,12 +136,15 @@ impl Early {
         self.frames.push((sender, frame));
     }
 
-    fn take(&mut self, sender: (NodeId, u64)) -> Vec<Vec<u8>> {
-        let (theirs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.frames)
+    /// The frames of a peer, from the beginning of its present session on.
+    fn take(&mut self, peer: (NodeId, u64)) -> Vec<Vec<u8>> {
+        let (mut theirs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.frames)
             .into_iter()
-            .partition(|(from, _)| *from == sender);
+            .partition(|(from, _)| from.peer == peer);
         self.frames = others;
         self.bytes = self.frames.iter().map(|(_, frame)| frame.len()).sum();
+        let begin = theirs.iter().rposition(|(from, _)| from.number == 0);
+        let theirs = theirs.split_off(begin.unwrap_or(theirs.len()));
         theirs.into_iter().map(|(_, frame)| frame).collect()
     }
 }
@@ -151,6 +161,25 @@ struct Session {
     endpoint: ActorRef<Vec<u8>>,
     actor: ActorRef<NodeSessionMessage>,
     label: String,
+    /// Frames sent and received.
+    sent: u64,
+    received: u64,
+}
+
+impl Session {
+    /// Whether a frame with this number is the next one. Casts carry no session, so what an ended
+    /// session left in a mailbox may turn up in its successor: before the first frame of its own
+    /// it is dropped. Later, a gap means that a frame is lost, and the session with it.
+    fn accept(&mut self, number: u64) -> bool {
+        let next = number == self.received;
+        if next {
+            self.received += 1;
+        } else if self.received > 0 {
+            tracing::warn!(label = self.label, number, "a frame of a peer is missing");
+            self.actor.stop(Some("a frame is missing".to_owned()));
+        }
+        next
+    }
 }
 
 /// The thread of the transport, with its runtime.
@@ -373,6 +402,8 @@ impl Inner {
             endpoint: endpoint.into(),
             actor: session.actor,
             label: session.peer_addr,
+            sent: 0,
+            received: 0,
         };
         self.sessions.lock().insert(id, open);
         self.by_peer.lock().insert(key, id);
@@ -383,6 +414,9 @@ impl Inner {
             dialled,
         });
         let early = self.early.lock().take(key);
+        if let Some(open) = self.sessions.lock().get_mut(&id) {
+            open.received = early.len() as u64;
+        }
         for frame in early {
             (self.sink)(Event::Frame { session: id, frame });
         }
@@ -466,29 +500,41 @@ impl Actor for Endpoint {
             tracing::warn!("a peer's frame without a sender was dropped");
             return Ok(());
         };
-        let session = inner.by_peer.lock().get(&sender).copied();
-        match session {
-            Some(session) => (inner.sink)(Event::Frame { session, frame }),
-            None => inner.early.lock().keep(sender, frame),
+        let session = inner.by_peer.lock().get(&sender.peer).copied();
+        let Some(session) = session else {
+            inner.early.lock().keep(sender, frame);
+            return Ok(());
+        };
+        let next = {
+            let mut sessions = inner.sessions.lock();
+            sessions
+                .get_mut(&session)
+                .is_some_and(|open| open.accept(sender.number))
+        };
+        if next {
+            (inner.sink)(Event::Frame { session, frame });
         }
         Ok(())
     }
 }
 
-fn add_trailer(frame: &mut Vec<u8>, identity: &Identity) {
+fn add_trailer(frame: &mut Vec<u8>, identity: &Identity, number: u64) {
     frame.extend_from_slice(&identity.id.0.to_le_bytes());
     frame.extend_from_slice(&identity.boot_epoch.to_le_bytes());
+    frame.extend_from_slice(&number.to_le_bytes());
 }
 
-fn take_trailer(frame: &mut Vec<u8>) -> Option<(NodeId, u64)> {
+fn take_trailer(frame: &mut Vec<u8>) -> Option<Sender> {
     let start = frame.len().checked_sub(TRAILER_BYTES)?;
-    let (id, epoch) = frame[start..].split_at(4);
-    let sender = (
-        NodeId(u32::from_le_bytes(id.try_into().ok()?)),
-        u64::from_le_bytes(epoch.try_into().ok()?),
-    );
+    let trailer = &frame[start..];
+    let id = u32::from_le_bytes(trailer[..4].try_into().ok()?);
+    let epoch = u64::from_le_bytes(trailer[4..12].try_into().ok()?);
+    let number = u64::from_le_bytes(trailer[12..].try_into().ok()?);
     frame.truncate(start);
-    Some(sender)
+    Some(Sender {
+        peer: (NodeId(id), epoch),
+        number,
+    })
 }
 
 struct Subscription(Arc<Inner>);
@@ -528,9 +574,10 @@ impl Transport for WireTransport {
     }
 
     fn send(&self, session: SessionId, mut frame: Vec<u8>) {
-        let sessions = self.inner.sessions.lock();
-        if let Some(open) = sessions.get(&session) {
-            add_trailer(&mut frame, &self.inner.identity);
+        let mut sessions = self.inner.sessions.lock();
+        if let Some(open) = sessions.get_mut(&session) {
+            add_trailer(&mut frame, &self.inner.identity, open.sent);
+            open.sent += 1;
             // A session that is ending does not take it, and says so with an event.
             let _ = open.endpoint.cast(frame);
         }
@@ -563,18 +610,22 @@ mod tests {
     #[test]
     fn early_frames_wait_for_their_session_and_are_bounded() {
         let (a, b) = ((NodeId(1), 1), (NodeId(2), 1));
+        let from = |peer, number| Sender { peer, number };
         let mut early = Early::default();
-        early.keep(a, vec![1]);
-        early.keep(b, vec![2]);
-        early.keep(a, vec![3]);
+        // What an earlier session left over, and then the present one from its beginning.
+        for (number, byte) in [(0, 8), (1, 9), (0, 1), (1, 3)] {
+            early.keep(from(a, number), vec![byte]);
+        }
+        early.keep(from(b, 5), vec![2]);
         assert_eq!(early.take(a), [vec![1], vec![3]]);
         assert_eq!(early.take(a), Vec::<Vec<u8>>::new());
         assert_eq!(early.bytes, 1);
+        assert_eq!(early.take(b), Vec::<Vec<u8>>::new());
         for _ in 0..2 * EARLY_FRAMES_MAX {
-            early.keep(b, vec![0; 1024]);
+            early.keep(from(b, 0), vec![0; 1024]);
         }
         assert!(early.frames.len() <= EARLY_FRAMES_MAX);
-        early.keep(b, vec![0; EARLY_BYTES_MAX]);
+        early.keep(from(b, 0), vec![0; EARLY_BYTES_MAX]);
         assert!(early.bytes <= EARLY_BYTES_MAX);
     }
 
@@ -582,8 +633,12 @@ mod tests {
     fn a_frame_carries_its_sender() {
         let identity = Identity::new("a@b", 7);
         let mut frame = b"payload".to_vec();
-        add_trailer(&mut frame, &identity);
-        assert_eq!(take_trailer(&mut frame), Some((identity.id, 7)));
+        add_trailer(&mut frame, &identity, 3);
+        let sender = Sender {
+            peer: (identity.id, 7),
+            number: 3,
+        };
+        assert_eq!(take_trailer(&mut frame), Some(sender));
         assert_eq!(frame, b"payload");
         assert_eq!(take_trailer(&mut b"short".to_vec()), None);
     }
