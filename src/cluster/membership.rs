@@ -87,7 +87,7 @@ pub enum Message {
         address: String,
         /// Whether the sender serves already.
         serving: bool,
-        /// Whom else it knows to be up.
+        /// Whom else it knows to be up, or leaving: one that leaves may still own something.
         members: Vec<Acquaintance>,
     },
     /// Repeated, so that silence means something.
@@ -449,7 +449,7 @@ impl Membership {
     fn acquaintances(&self, except: NodeId) -> Vec<Acquaintance> {
         self.known
             .values()
-            .filter(|known| known.member.id != except && known.member.state == MemberState::Up)
+            .filter(|known| known.member.id != except && known.member.state != MemberState::Down)
             .map(|known| acquaintance(&known.member))
             .collect()
     }
