@@ -9,4 +9,5 @@ pub mod machine;
 pub mod membership;
 pub mod ownership;
 pub mod peer;
+pub mod rendezvous;
 pub mod transport;

@@ -13,14 +13,15 @@
 //!
 //! The machine knows no sockets and no clock: time is an argument, jitter comes from the seed.
 
+mod addresses;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use self::addresses::Addresses;
 use super::transport::{Identity, SessionId};
 use crate::clock::UnixMs;
 use crate::router::{Load, Member, MemberState};
@@ -148,21 +149,6 @@ struct Known {
     lost_at: Option<UnixMs>,
 }
 
-#[derive(Clone, Debug)]
-struct Address {
-    next: UnixMs,
-    pause: Duration,
-    dialling: bool,
-    /// Whether it leads to this very node.
-    is_self: bool,
-    /// Whether it came from the uplink setting, which is dialled for ever.
-    uplink: bool,
-    /// The node that was found there last.
-    leads_to: Option<NodeId>,
-    /// Since when dialling it leads nowhere.
-    failing_since: Option<UnixMs>,
-}
-
 /// What the machine is made with.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -182,7 +168,6 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Membership {
     options: Options,
-    rng: SmallRng,
     serving: bool,
     leaving: bool,
     refused: bool,
@@ -191,8 +176,7 @@ pub struct Membership {
     load: Load,
     known: BTreeMap<NodeId, Known>,
     sessions: BTreeMap<SessionId, Session>,
-    addresses: BTreeMap<String, Address>,
-    uplinks_resolved: bool,
+    addresses: Addresses,
     actions: Vec<Action>,
 }
 
@@ -201,7 +185,7 @@ impl Membership {
     #[must_use]
     pub fn new(options: Options, now: UnixMs) -> Membership {
         Membership {
-            rng: SmallRng::seed_from_u64(options.seed),
+            addresses: Addresses::new(options.timing, options.seed),
             options,
             serving: false,
             leaving: false,
@@ -211,8 +195,6 @@ impl Membership {
             load: Load::default(),
             known: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            uplinks_resolved: false,
             actions: Vec::new(),
         }
     }
@@ -273,55 +255,18 @@ impl Membership {
 
     /// The addresses that the uplinks resolve to now.
     pub fn resolved(&mut self, addresses: impl IntoIterator<Item = String>, now: UnixMs) {
-        self.uplinks_resolved = true;
-        self.addresses
-            .values_mut()
-            .for_each(|address| address.uplink = false);
-        for address in addresses {
-            self.remember(address, true, now);
-        }
+        self.addresses.set_uplinks(addresses, now);
         self.dial_due(now);
-    }
-
-    fn remember(&mut self, address: String, uplink: bool, now: UnixMs) {
-        let pause = self.options.timing.redial_min;
-        let entry = self.addresses.entry(address).or_insert(Address {
-            next: now,
-            pause,
-            dialling: false,
-            is_self: false,
-            uplink,
-            leads_to: None,
-            failing_since: None,
-        });
-        entry.uplink |= uplink;
     }
 
     /// A dial led to this node itself.
     pub fn dialled_self(&mut self, address: &str) {
-        if let Some(known) = self.addresses.get_mut(address) {
-            known.is_self = true;
-            known.dialling = false;
-        }
+        self.addresses.is_self(address);
     }
 
     /// A dial ended: with a session to a node, or without one.
     pub fn dialled(&mut self, address: &str, found: Option<NodeId>, now: UnixMs) {
-        let jitter = self.rng.random_range(0.5..1.5);
-        let timing = &self.options.timing;
-        let Some(known) = self.addresses.get_mut(address) else {
-            return;
-        };
-        known.dialling = false;
-        known.next = now.plus(known.pause.mul_f64(jitter));
-        known.pause = (known.pause * 2).min(timing.redial_max);
-        known.leads_to = found.or(known.leads_to);
-        let since = *known.failing_since.get_or_insert(now);
-        if found.is_some() {
-            known.failing_since = None;
-        } else if !known.uplink && since.plus(timing.forget) <= now {
-            self.addresses.remove(address);
-        }
+        self.addresses.dialled(address, found, now);
     }
 
     /// A session is up.
@@ -481,9 +426,8 @@ impl Membership {
             self.set_down(gone.peer);
         }
         let address = known_address(&self.known, gone.peer);
-        if let Some(entry) = address.and_then(|address| self.addresses.get_mut(&address)) {
-            entry.next = now;
-            entry.pause = self.options.timing.redial_min;
+        if let Some(address) = address {
+            self.addresses.dial_soon(&address, now);
         }
     }
 
@@ -548,7 +492,7 @@ impl Membership {
         serving: bool,
         now: UnixMs,
     ) {
-        self.remember(address.clone(), false, now);
+        self.addresses.remember(address.clone(), now);
         let Some(known) = self.known.get_mut(&peer) else {
             return;
         };
@@ -595,7 +539,7 @@ impl Membership {
             .get(&id)
             .is_some_and(|known| known.session.is_some());
         if !ours && !up {
-            self.remember(acquaintance.address.clone(), false, now);
+            self.addresses.remember(acquaintance.address.clone(), now);
             self.dial_due(now);
         }
     }
@@ -709,7 +653,7 @@ impl Membership {
         let smallest = up().all(|known| known.member.name > self.options.identity.name);
         let delay = u64::try_from(timing.found_delay.as_millis()).unwrap_or(u64::MAX);
         let timeout = u64::try_from(timing.join_timeout.as_millis()).unwrap_or(u64::MAX);
-        let alone = !self.options.has_uplinks || self.uplinks_are_self();
+        let alone = !self.options.has_uplinks || self.addresses.uplinks_are_self();
         let founds = up().next().is_some() && smallest && waited >= delay;
         if meets_server || alone || founds || waited >= timeout {
             self.serving = true;
@@ -726,35 +670,19 @@ impl Membership {
         }
     }
 
-    fn uplinks_are_self(&self) -> bool {
-        let mut uplinks = self
-            .addresses
-            .values()
-            .filter(|address| address.uplink)
-            .peekable();
-        self.uplinks_resolved && uplinks.peek().is_some() && uplinks.all(|address| address.is_self)
-    }
-
     /// Dials every address that leads to nobody we have a session with.
     fn dial_due(&mut self, now: UnixMs) {
         if self.leaving || self.refused {
             return;
         }
-        let with_session = || self.known.values().filter(|known| known.session.is_some());
-        let reached: BTreeSet<&str> = with_session()
-            .map(|known| known.member.cluster_address.as_str())
+        let met: Vec<&Member> = self
+            .known
+            .values()
+            .filter(|known| known.session.is_some())
+            .map(|known| &known.member)
             .collect();
-        let nodes: BTreeSet<NodeId> = with_session().map(|known| known.member.id).collect();
-        let mut dials = Vec::new();
-        for (address, entry) in &mut self.addresses {
-            let due = !entry.dialling && !entry.is_self && entry.next <= now;
-            let met = entry.leads_to.is_some_and(|node| nodes.contains(&node));
-            if due && !met && !reached.contains(address.as_str()) {
-                entry.dialling = true;
-                dials.push(Action::Dial(address.clone()));
-            }
-        }
-        self.actions.extend(dials);
+        let dials = self.addresses.due(&met, now);
+        self.actions.extend(dials.into_iter().map(Action::Dial));
     }
 }
 

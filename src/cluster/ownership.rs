@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::rendezvous;
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::version::NodeId;
 use crate::writer::Role;
@@ -189,7 +190,7 @@ impl Ownership {
     /// The members have changed.
     pub fn members(&mut self, eligible: BTreeSet<NodeId>, alive: BTreeSet<NodeId>) {
         if eligible != self.eligible {
-            self.target = targets(&eligible);
+            self.target = rendezvous::owners(&eligible);
             self.eligible = eligible;
             self.claimed.clear();
         }
@@ -232,7 +233,7 @@ impl Ownership {
     fn digest(&self) -> u64 {
         self.held.iter().fold(0, |digest, held| {
             let owner = held.owner.map_or(0, |owner| u64::from(owner.0));
-            mix(digest ^ (owner << 32 | u64::from(held.epoch)))
+            rendezvous::mix(digest ^ (owner << 32 | u64::from(held.epoch)))
         })
     }
 
@@ -630,42 +631,4 @@ impl Ownership {
             self.actions.push(Action::Drop(drop));
         }
     }
-}
-
-/// The target owner of every partition.
-fn targets(eligible: &BTreeSet<NodeId>) -> Vec<Option<NodeId>> {
-    PartitionId::all()
-        .map(|partition| {
-            eligible
-                .iter()
-                .copied()
-                .max_by_key(|node| weight(partition, *node))
-        })
-        .collect()
-}
-
-/// The rendezvous weight of a node for a partition; ties fall to the greater node.
-fn weight(partition: PartitionId, node: NodeId) -> (u64, NodeId) {
-    (mix(u64::from(node.0) << 32 | u64::from(partition.0)), node)
-}
-
-/// The finalizer of SplitMix64 (Steele et al., 2014): every input bit reaches every output bit.
-fn mix(x: u64) -> u64 {
-    let mut x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-/// The nodes that should hold a partition, the owner first.
-#[must_use]
-pub fn rendezvous(
-    eligible: &BTreeSet<NodeId>,
-    partition: PartitionId,
-    count: usize,
-) -> Vec<NodeId> {
-    let mut nodes: Vec<NodeId> = eligible.iter().copied().collect();
-    nodes.sort_by_key(|node| std::cmp::Reverse(weight(partition, *node)));
-    nodes.truncate(count);
-    nodes
 }

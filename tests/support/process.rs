@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
-use smache::cluster::ownership::rendezvous;
+use smache::cluster::rendezvous::order;
 use smache::key::PartitionId;
 use smache::version::NodeId;
 use tokio::time::{Instant, sleep, timeout};
@@ -393,7 +393,7 @@ fn targets<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
     let eligible = nodes.keys().copied().collect();
     let mut targets = BTreeMap::new();
     for partition in PartitionId::all() {
-        let owner = rendezvous(&eligible, partition, 1)[0];
+        let owner = order(&eligible, partition, 1)[0];
         *targets.entry(nodes[&owner].to_owned()).or_default() += 1;
     }
     targets
