@@ -207,3 +207,22 @@ async fn who_has_left_is_not_back_for_a_moment() {
     assert!(b_is(MemberState::Down));
     stopping.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joiner_takes_nothing_from_a_node_that_it_has_not_met() {
+    let network = Network::new();
+    let a = node(&network, "a", None).await;
+    let b = node(&network, "b", Some("a")).await;
+    balanced(&[&a, &b]).await;
+    fill(&b, 500).await;
+    network.cut("a", "c", true);
+    let c = node(&network, "c", Some("b")).await;
+    until("the third node takes part", || {
+        c.status().partitions.owned > 0
+    })
+    .await;
+    check(&b, 500).await;
+    network.cut("a", "c", false);
+    balanced(&[&a, &b, &c]).await;
+    check(&c, 500).await;
+}

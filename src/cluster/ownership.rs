@@ -30,6 +30,8 @@ use crate::writer::Role;
 const GRANT_TICKS: u64 = 50;
 /// That this node owns something is believed without a grant after so many ticks.
 const RUMOUR_TICKS: u64 = 30;
+/// An owner that others speak of and that cannot be met is taken for dead after so many ticks.
+const UNMET_TICKS: u64 = 50;
 /// Views are compared every so many ticks.
 const DIGEST_TICKS: u64 = 20;
 /// A claim that is not answered is made again after so many ticks.
@@ -100,6 +102,11 @@ pub struct Ownership {
     eligible: BTreeSet<NodeId>,
     /// Members that answer: up or leaving.
     alive: BTreeSet<NodeId>,
+    /// Members that were alive and are not any more.
+    dead: BTreeSet<NodeId>,
+    /// Owners that others speak of and that this node has not met, and since when it takes part
+    /// and waits for them. They are neither alive to it nor dead.
+    unmet: BTreeMap<NodeId, u64>,
     target: Vec<Option<NodeId>>,
     /// Partitions of this node with entries still elsewhere, and where; the first is being pulled.
     arriving: BTreeMap<PartitionId, Vec<NodeId>>,
@@ -127,6 +134,8 @@ impl Ownership {
             held: vec![Held::default(); count],
             eligible: BTreeSet::new(),
             alive: BTreeSet::from([me]),
+            dead: BTreeSet::new(),
+            unmet: BTreeMap::new(),
             target: vec![None; count],
             arriving: BTreeMap::new(),
             granted: BTreeMap::new(),
@@ -195,6 +204,9 @@ impl Ownership {
             self.claimed.clear();
         }
         let died: Vec<NodeId> = self.alive.difference(&alive).copied().collect();
+        self.dead.extend(&died);
+        self.dead.retain(|node| !alive.contains(node));
+        self.unmet.retain(|node, _| !alive.contains(node));
         self.alive = alive;
         for node in died {
             self.forget_source(node);
@@ -205,8 +217,10 @@ impl Ownership {
     /// A node was restarted: what it held is gone, although it is alive again.
     pub fn restarted(&mut self, node: NodeId) {
         self.alive.remove(&node);
+        self.dead.insert(node);
         self.forget_source(node);
         self.level();
+        self.dead.remove(&node);
         self.alive.insert(node);
     }
 
@@ -351,6 +365,7 @@ impl Ownership {
                     }
                 }
                 None if !self.may_found => {}
+                Some(owner) if self.may_live(owner) => {}
                 _ => {
                     self.own(partition, held.epoch + 1);
                     self.actions.push(Action::Role(partition, Role::Owned));
@@ -367,6 +382,16 @@ impl Ownership {
             self.actions.push(Action::Broadcast(Message::Held(held)));
             self.actions.push(Action::Changed);
         }
+    }
+
+    /// Whether an owner that is not known to be alive may be: it is not known to be dead either,
+    /// and it has not been waited for long enough.
+    fn may_live(&mut self, owner: NodeId) -> bool {
+        if self.dead.contains(&owner) {
+            return false;
+        }
+        let since = *self.unmet.entry(owner).or_insert(self.ticks);
+        self.ticks - since < UNMET_TICKS
     }
 
     /// Notes a rumour, unless a greater one is known.
@@ -524,6 +549,9 @@ impl Ownership {
             }
         }
         if !arriving.is_empty() {
+            // The old owner tells the others as well, if it lives long enough.
+            let held = self.report(arriving.iter().copied());
+            self.actions.push(Action::Broadcast(Message::Held(held)));
             self.start_arrival(from, arriving);
             self.actions.push(Action::Changed);
         }

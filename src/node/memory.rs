@@ -12,8 +12,9 @@ use crate::table::Budget;
 
 /// How often the budget is set.
 pub const GOVERN_EVERY: Duration = Duration::from_millis(100);
-/// The tables keep at least this, however little is left.
-const BUDGET_BYTES_MIN: u64 = 1 << 20;
+/// The tables keep at least this part of the limit, however much the rest takes for the moment: a
+/// cache that evicted all that it has because of a burst of large requests would be none.
+const BUDGET_SHARE_MIN: u64 = 4;
 
 /// Half of what the machine or the container has, in bytes.
 #[must_use]
@@ -76,7 +77,7 @@ fn budget(limit: u64, rss: u64, committed: u64) -> u64 {
     limit
         .saturating_sub(others)
         .saturating_sub(headroom)
-        .max(BUDGET_BYTES_MIN)
+        .max(limit / BUDGET_SHARE_MIN)
 }
 
 /// Sets the budget, again and again.
@@ -99,7 +100,7 @@ mod tests {
         assert_eq!(budget(100 * mib, 30 * mib, 10 * mib), 78 * mib);
         // More committed than resident: pages that were never touched.
         assert_eq!(budget(100 * mib, 10 * mib, 30 * mib), 98 * mib);
-        assert_eq!(budget(mib, 50 * mib, 0), BUDGET_BYTES_MIN);
+        assert_eq!(budget(40 * mib, 50 * mib, 0), 10 * mib);
     }
 
     #[test]
