@@ -148,3 +148,45 @@ async fn a_refused_command_is_not_tried_again() {
     assert!(matches!(refused, Err(Error::Command(_))), "{refused:?}");
     assert_eq!(router.counters().retries, 0);
 }
+
+#[tokio::test]
+async fn an_actor_that_panics_is_restarted_and_its_map_stays() {
+    use crate::node::supervisor::{ChildSpec, Limits, Supervisor};
+
+    let router = router();
+    own(&router);
+    let actor = Arc::new(ArcSwapOption::empty());
+    let slot = Arc::clone(&actor);
+    let started = move |started| slot.store(Some(Arc::new(started)));
+    let spec = ChildSpec::new("router", || RouterActor, router.clone(), started);
+    let supervisor = Supervisor::start(vec![spec], Limits::default());
+    let supervisor = supervisor.await.unwrap();
+    let tell = |message| {
+        let actor: Arc<ractor::ActorRef<Publish>> = actor.load_full().unwrap();
+        actor.cast(message).unwrap();
+    };
+    let until = async |met: &dyn Fn() -> bool| {
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while !met() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited.await.unwrap();
+    };
+    tell(Publish::Map(map(Some(ME))));
+    until(&|| router.map().unowned() == 0).await;
+    let before = actor.load_full();
+
+    tell(Publish::Crash);
+    let same = |a: &Option<Arc<_>>, b: &Option<Arc<_>>| match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    };
+    until(&|| supervisor.restarts() == 1 && !same(&before, &actor.load_full())).await;
+    // Requests went on with the map that is there, and the new actor publishes the next one.
+    assert_eq!(router.map().unowned(), 0);
+    assert!(router.execute(&put(), soon()).await.is_ok());
+    tell(Publish::Map(map(Some(OTHER))));
+    until(&|| router.map().owned_by(NodeId::of(OTHER)) == 4096).await;
+    supervisor.stop().await;
+}
