@@ -14,125 +14,18 @@
 //! The machine knows no sockets and no clock: time is an argument, jitter comes from the seed.
 
 mod addresses;
+mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use self::protocol::{Acquaintance, Action, Message, PROTOCOL, Timing};
 
 use self::addresses::Addresses;
 use super::transport::{Identity, SessionId};
 use crate::clock::UnixMs;
 use crate::router::{Load, Member, MemberState};
 use crate::version::NodeId;
-
-/// The version of what nodes say to each other. Nodes of different versions refuse each other.
-pub const PROTOCOL: u32 = 1;
-
-/// The spans that the machine goes by.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Between two heartbeats.
-    pub heartbeat: Duration,
-    /// A session from which nothing was heard for so long is closed.
-    pub silence: Duration,
-    /// A member without a session is down after this.
-    pub grace: Duration,
-    /// The first pause before a dial is repeated; it doubles up to `redial_max`.
-    pub redial_min: Duration,
-    /// The longest pause between dials.
-    pub redial_max: Duration,
-    /// An address that is no uplink and leads nowhere for so long is forgotten.
-    pub forget: Duration,
-    /// Nodes that are all joining wait so long for one that serves.
-    pub found_delay: Duration,
-    /// A node with uplinks that meets nobody starts alone after this.
-    pub join_timeout: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing {
-            heartbeat: Duration::from_millis(500),
-            silence: Duration::from_secs(4),
-            grace: Duration::from_millis(500),
-            redial_min: Duration::from_millis(100),
-            redial_max: Duration::from_secs(3),
-            forget: Duration::from_secs(3_600),
-            found_delay: Duration::from_millis(1_500),
-            join_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Another node, as nodes tell each other of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acquaintance {
-    /// `name@host`.
-    pub name: String,
-    /// Its boot epoch.
-    pub boot_epoch: u64,
-    /// `host:port` of its cluster listener.
-    pub address: String,
-}
-
-/// What nodes tell each other about membership.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Message {
-    /// The first word on a session, from both sides.
-    Hello {
-        /// [`PROTOCOL`].
-        protocol: u32,
-        /// `host:port` of the sender's cluster listener; an empty host means the one it came from.
-        address: String,
-        /// Whether the sender serves already.
-        serving: bool,
-        /// Whom else it knows to be up, or leaving: one that leaves may still own something.
-        members: Vec<Acquaintance>,
-    },
-    /// Repeated, so that silence means something.
-    Beat {
-        /// Whether the sender serves already.
-        serving: bool,
-        /// Entries that it holds.
-        keys: u64,
-        /// Its resident memory in bytes.
-        memory_bytes: u64,
-    },
-    /// Somebody new is up.
-    Meet(Acquaintance),
-    /// The sender is about to leave.
-    Leaving,
-    /// The sender is gone.
-    Gone,
-    /// The receiver may not join.
-    Refused(String),
-}
-
-/// What the shell has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open a session with this address.
-    Dial(String),
-    /// Send this on that session.
-    Send(SessionId, Message),
-    /// Close this session.
-    Close(SessionId, String),
-    /// A session with this node is agreed on: from now on it may be used.
-    Connected(NodeId, SessionId),
-    /// The node was restarted: what it held is gone.
-    Restarted(NodeId),
-    /// The members have changed.
-    Changed,
-    /// This node takes part from now on.
-    Serve {
-        /// Whether it joined others, or starts alone.
-        joined: bool,
-    },
-    /// This node was refused; it cannot go on.
-    Refused(String),
-}
 
 #[derive(Clone, Debug)]
 struct Session {

@@ -17,9 +17,11 @@
 //!
 //! The machine knows no time but the ticks that it is given, no sockets and no actors.
 
+mod protocol;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+pub use self::protocol::{Action, Holding, Message};
 
 use super::rendezvous;
 use crate::key::{PARTITION_COUNT, PartitionId};
@@ -36,51 +38,6 @@ const UNMET_TICKS: u64 = 50;
 const DIGEST_TICKS: u64 = 20;
 /// A claim that is not answered is made again after so many ticks.
 const CLAIM_TICKS: u64 = 10;
-
-/// A partition, its owner and epoch, as sent between nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holding(
-    /// Partition.
-    pub u16,
-    /// Owner.
-    pub u32,
-    /// Epoch.
-    pub u32,
-);
-
-/// What nodes tell each other about ownership.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Message {
-    /// These are held so, as far as the sender knows.
-    Held(Vec<Holding>),
-    /// A hash of all that the sender believes to be held; whoever believes otherwise answers with
-    /// all that it knows.
-    Digest(u64),
-    /// The sender should own these and asks their owner for them.
-    Claim(Vec<u16>),
-    /// The sender gave these up for the receiver.
-    Grant(Vec<Holding>),
-    /// The sender, their owner, has all that the receiver still held of these.
-    Release(Vec<Holding>),
-}
-
-/// What the shell has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Send this to that node.
-    Send(NodeId, Message),
-    /// Send this to all nodes.
-    Broadcast(Message),
-    /// Set the role of this node for a partition, before anything else is done.
-    Role(PartitionId, Role),
-    /// Pull all entries of these partitions from that node; report [`Ownership::pulled`] or
-    /// [`Ownership::pull_failed`].
-    Pull(NodeId, Vec<PartitionId>),
-    /// Forget the entries of these partitions: their owner has them.
-    Drop(Vec<PartitionId>),
-    /// The map is another one.
-    Changed,
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
