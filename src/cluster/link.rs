@@ -172,6 +172,9 @@ impl Link {
                 // Late or not: both lead to another look.
                 let _ = tokio::time::timeout(SWEEP_EVERY, self.work.notified()).await;
             }
+            // Whoever is just about to ask shares the frame. It costs one look at the sockets, and
+            // saves a twentieth of what a forwarded read takes when many ask.
+            tokio::task::yield_now().await;
             self.pump();
             let now = Instant::now();
             if now.duration_since(swept) >= SWEEP_EVERY {
