@@ -254,9 +254,7 @@ impl World {
                     node.machine.pulled(from, &partitions);
                 }
             }
-            Event::Pulled {
-                from, partitions, ..
-            } => node.machine.pull_failed(from, &partitions),
+            Event::Pulled { from, .. } => node.machine.pull_failed(from),
             Event::Opened { .. } | Event::Message { .. } | Event::Start { .. } => return,
         }
         self.carry_out(address);

@@ -213,7 +213,7 @@ impl State {
                 if complete {
                     machine.pulled(from, &partitions);
                 } else {
-                    machine.pull_failed(from, &partitions);
+                    machine.pull_failed(from);
                 }
             }
             Message::Leave(done) => {

@@ -176,8 +176,8 @@ impl Machine {
     }
 
     /// A pull ended early.
-    pub fn pull_failed(&mut self, from: NodeId, partitions: &[PartitionId]) {
-        self.ownership.pull_failed(from, partitions);
+    pub fn pull_failed(&mut self, from: NodeId) {
+        self.ownership.pull_failed(from);
     }
 
     /// This node is about to leave.

@@ -255,18 +255,10 @@ impl Ownership {
     }
 
     /// The pull ended early. If `from` lives it is tried again with the next ticks.
-    pub fn pull_failed(&mut self, from: NodeId, _partitions: &[PartitionId]) {
+    pub fn pull_failed(&mut self, from: NodeId) {
         if !self.alive.contains(&from) {
             self.forget_source(from);
         }
-    }
-
-    /// Whether a pull from `from` of these partitions still makes sense.
-    #[must_use]
-    pub fn wants(&self, from: NodeId, partition: PartitionId) -> bool {
-        self.arriving
-            .get(&partition)
-            .is_some_and(|sources| sources.first() == Some(&from))
     }
 
     fn arrived_or_next(&mut self, partition: PartitionId, next: Option<NodeId>) {
