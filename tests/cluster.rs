@@ -152,11 +152,25 @@ async fn a_cut_heals() {
         a.owned + b.owned == 4096 && a.owned > 0 && b.owned > 0 && a.arriving + b.arriving == 0
     })
     .await;
+    // Both sides served, so the merge takes its time: what was written on the side that gave a
+    // partition up is on its way when the other one owns it already.
     for node in [&a, &b] {
         for key in ["written-on-a", "written-on-b"] {
-            assert!(node.get::<Value>(key).await.unwrap().is_some(), "{key}");
+            eventually_there(node, key).await;
         }
     }
+}
+
+/// Waits until a key is found through `node`, for at most twenty seconds.
+async fn eventually_there(node: &Smache, key: &str) {
+    let found = async {
+        while node.get::<Value>(key).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found)
+        .await
+        .unwrap_or_else(|_| panic!("{key} has not come to {}", node.status().node));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
