@@ -9,10 +9,12 @@
 //! * [`settings`]: the one list of settings, from which flags, variables, file keys, help and
 //!   `--print-config` all follow.
 //! * [`value`]: how one value is written: sizes, durations, ports, hosts.
+//! * [`policy`]: copies and acknowledgement of keys, per namespace.
 //! * [`mod@file`]: YAML and TOML.
 //! * [`load`](mod@load): the sources in their order, and messages that name what is wrong, where.
 //! * [`mod@print`]: the settings in effect, as a file that can be read back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -21,12 +23,14 @@ use crate::key::KEY_BYTES_MAX;
 
 pub mod file;
 pub mod load;
+pub mod policy;
 pub mod print;
 pub mod settings;
 pub mod validate;
 pub mod value;
 
 pub use load::{Loaded, load};
+pub use policy::{Acknowledge, Policies, Policy, Resolved};
 pub use validate::Invalid;
 
 /// A secret: printed as `***`, so that no log or `--print-config` gives it away.
@@ -118,6 +122,20 @@ pub struct Config {
     pub cluster_trusted_network: bool,
     /// How long a node with uplinks waits to join before it starts alone.
     pub join_timeout: Duration,
+    /// Fewest members alive, this node among them, with which writes are taken; 0 and 1 take them
+    /// always.
+    pub min_members: usize,
+
+    /// Copies of a key besides its owner's, at most [`policy::BACKUPS_MAX`].
+    pub backups: u8,
+    /// What a write waits for before it is answered.
+    pub acknowledge: Acknowledge,
+    /// What namespaces have otherwise, by their names.
+    pub policies: BTreeMap<String, Policy>,
+    /// Bytes a second that this node sends to move partitions; 0 is as fast as it goes.
+    pub handoff_rate: u64,
+    /// How long a deleted key is remembered, so that no copy that missed it brings it back.
+    pub tombstone_horizon: Duration,
 
     /// Memory that the process may hold resident, in bytes; `None` is half of the machine's or
     /// the container's.
@@ -175,6 +193,12 @@ impl Default for Config {
             cookie: None,
             cluster_trusted_network: false,
             join_timeout: Duration::from_secs(10),
+            min_members: 0,
+            backups: 1,
+            acknowledge: Acknowledge::Backup,
+            policies: BTreeMap::new(),
+            handoff_rate: 0,
+            tombstone_horizon: Duration::from_secs(600),
             max_memory: None,
             writers: 0,
             threads: 0,

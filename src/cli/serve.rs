@@ -110,7 +110,7 @@ fn help(setting: &Setting) -> String {
         Shown::Yaml(value) | Shown::Comment(value) => value.replace('"', ""),
     };
     match default.as_str() {
-        "[]" => format!("{} [env: {variables}]", setting.help),
+        "[]" | "{}" => format!("{} [env: {variables}]", setting.help),
         default => format!("{} [env: {variables}] [default: {default}]", setting.help),
     }
 }

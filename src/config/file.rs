@@ -1,6 +1,7 @@
 //! Settings files: YAML (`.yaml`, `.yml`) and TOML (`.toml`), told apart by their extension.
 //!
-//! A file is one flat mapping from names of settings to values. This room only takes it apart;
+//! A file is one mapping from names of settings to values, of which few are mappings themselves
+//! ([`Raw::Table`]). This room only takes it apart;
 //! what the names and values mean is the loader's to judge, so that messages are the same for both
 //! languages.
 
@@ -21,7 +22,7 @@ pub enum Error {
     /// Neither of the known extensions.
     #[error("has none of the extensions .yaml, .yml and .toml, by which its language is known")]
     Extension,
-    /// Not what its extension says, or not a flat mapping.
+    /// Not what its extension says, or not a mapping of names to values.
     #[error("{0}")]
     Syntax(String),
 }
@@ -51,7 +52,7 @@ pub fn read(path: &Path) -> Result<Vec<(String, Raw)>, Error> {
 /// Takes YAML apart. Only `true` and `false` are switches: `no`, `on` and `off` are text.
 ///
 /// # Errors
-/// When it is none, or no flat mapping.
+/// When it is none, or no mapping of names to values.
 pub fn yaml(text: &str) -> Result<Vec<(String, Raw)>, Error> {
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options::<Entries>(text, options)
@@ -62,7 +63,7 @@ pub fn yaml(text: &str) -> Result<Vec<(String, Raw)>, Error> {
 /// Takes TOML apart.
 ///
 /// # Errors
-/// When it is none, or not flat.
+/// When it is none, or holds what no setting can be.
 pub fn toml(text: &str) -> Result<Vec<(String, Raw)>, Error> {
     toml::from_str::<Entries>(text)
         .map(|entries| entries.0)
@@ -105,7 +106,7 @@ impl<'de> Deserialize<'de> for Raw {
             type Value = Raw;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a number, true, false or a list of texts")
+                f.write_str("a text, a number, true, false, a list of texts or a table")
             }
 
             fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
@@ -134,6 +135,14 @@ impl<'de> Deserialize<'de> for Raw {
                     items.push(item);
                 }
                 Ok(Raw::List(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Raw::Table(entries))
             }
         }
         deserializer.deserialize_any(Scalar)
@@ -187,17 +196,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_flat_mapping_is_refused() {
+    fn tables_are_the_same_in_both_languages() {
+        let want = |mode: &str| {
+            let inner = Raw::Table(vec![
+                entry("acknowledge", Raw::text("owner")),
+                entry("backups", Raw::Number("0".to_owned())),
+            ]);
+            vec![entry("policies", Raw::Table(vec![entry(mode, inner)]))]
+        };
         for text in [
-            "- a\n- b\n",
-            "port: {a: 1}\n",
-            "port: [[1]]\n",
-            "port: 1: 2\n",
-            "just text",
+            "policies:\n  a:\n    acknowledge: owner\n    backups: 0\n",
+            "policies: {\"a\": {acknowledge: owner, backups: 0}}\n",
         ] {
+            assert_eq!(yaml(text).unwrap(), want("a"), "{text}");
+        }
+        let text = "[policies.a]\nacknowledge = 'owner'\nbackups = 0\n";
+        assert_eq!(toml(text).unwrap(), want("a"));
+        assert_eq!(
+            toml("[policies.'a.b']\nacknowledge = 'owner'\nbackups = 0\n").unwrap(),
+            want("a.b")
+        );
+        for text in [
+            "policies: {a: {backups: 0}, a: {backups: 1}}",
+            "policies: {a: {backups: 0, backups: 1}}",
+        ] {
+            assert!(yaml(text).is_err(), "{text}");
+        }
+        assert!(toml("[policies.a]\n[policies.a]\n").is_err());
+    }
+
+    #[test]
+    fn what_is_no_mapping_is_refused() {
+        for text in ["- a\n- b\n", "port: [[1]]\n", "port: 1: 2\n", "just text"] {
             assert!(yaml(text).is_err(), "{text:?}");
         }
-        for text in ["[server]\nport = 1\n", "port = \n", "port = 1\nport = 2\n"] {
+        for text in ["port = [[1]]\n", "port = \n", "port = 1\nport = 2\n"] {
             assert!(toml(text).is_err(), "{text:?}");
         }
         assert!(yaml("port: 1\nport: 2\n").is_err());

@@ -10,6 +10,7 @@ use super::Config;
 use super::value::{Raw, Reject};
 
 mod list;
+mod show;
 
 pub use list::SETTINGS;
 
@@ -27,7 +28,7 @@ pub struct Draft {
 pub enum Form {
     /// Once, with a value.
     One,
-    /// Repeatedly; values with commas are several.
+    /// Repeatedly; one value may hold several.
     Many,
     /// Once; alone it means `true`.
     Switch,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::value::{Reject, check_node_name, uplink};
-use super::{Config, Secret};
+use super::{Config, Secret, policy};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT};
 
 /// Fewest bytes of a cookie that guards a cluster beyond loopback.
@@ -19,6 +19,10 @@ pub const MAX_MEMORY_MIN: u64 = 32_000_000;
 pub const JSON_DEPTH_LIMIT: usize = 512;
 /// Longest value that can be allowed: with its key it must fit a message between nodes.
 pub const VALUE_BYTES_LIMIT: usize = 64 << 20;
+/// Most members that writes can be made to depend on.
+pub const MIN_MEMBERS_LIMIT: usize = 1_024;
+/// Slowest that partitions may be made to move, if there is a bound at all, in bytes a second.
+pub const HANDOFF_RATE_MIN: u64 = 1_000;
 /// What a request body and a frame to a peer hold besides key and value.
 pub const ENVELOPE_BYTES: usize = 64 << 10;
 
@@ -70,6 +74,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_names()?;
         self.validate_cluster()?;
+        self.validate_replication()?;
         self.validate_capacity()?;
         self.validate_limits()?;
         self.validate_times()?;
@@ -117,6 +122,29 @@ impl Config {
             ),
             Some(_) => Ok(()),
         }
+    }
+
+    fn validate_replication(&self) -> Result<(), Invalid> {
+        within("min-members", self.min_members, 0..=MIN_MEMBERS_LIMIT)?;
+        let backups = usize::from(self.backups);
+        within("backups", backups, 0..=usize::from(policy::BACKUPS_MAX))?;
+        policy::check_all(&self.policies).map_err(named("policies"))?;
+        if (1..HANDOFF_RATE_MIN).contains(&self.handoff_rate) {
+            return invalid(
+                "handoff-rate",
+                format!("{} bytes a second never come to an end", self.handoff_rate),
+                format!("at least {HANDOFF_RATE_MIN}, or 0 for no bound"),
+            );
+        }
+        if self.tombstone_horizon < self.request_timeout {
+            let least = humantime::format_duration(self.request_timeout);
+            return invalid(
+                "tombstone-horizon",
+                "a delete would be forgotten while requests from before it are in work",
+                format!("at least the request-timeout of {least}"),
+            );
+        }
+        Ok(())
     }
 
     fn validate_capacity(&self) -> Result<(), Invalid> {
@@ -266,7 +294,24 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 20] = [
+        let changes: [(&str, Change); 26] = [
+            ("min-members", |c| c.min_members = 1_025),
+            ("backups", |c| c.backups = 4),
+            ("policies", |c| {
+                c.policies
+                    .insert("a:b".to_owned(), policy::Policy::default());
+            }),
+            ("policies", |c| {
+                let policy = policy::Policy {
+                    backups: Some(4),
+                    acknowledge: None,
+                };
+                c.policies.insert("a".to_owned(), policy);
+            }),
+            ("handoff-rate", |c| c.handoff_rate = 999),
+            ("tombstone-horizon", |c| {
+                c.tombstone_horizon = Duration::from_secs(1)
+            }),
             ("node-name", |c| c.node_name = "nobody".to_owned()),
             ("cluster-advertise", |c| {
                 c.cluster_advertise = Some("a b".to_owned())
@@ -306,6 +351,9 @@ mod tests {
         let config = Config {
             writers: 0,
             threads: 0,
+            min_members: 0,
+            backups: 0,
+            handoff_rate: 0,
             drain_delay: Duration::ZERO,
             join_timeout: Duration::ZERO,
             ..Config::default()

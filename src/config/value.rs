@@ -23,6 +23,8 @@ pub enum Raw {
     Bool(bool),
     /// Several values: a flag given repeatedly, or a list in a file.
     List(Vec<String>),
+    /// A mapping in a file.
+    Table(Vec<(String, Raw)>),
 }
 
 impl Raw {
@@ -39,6 +41,7 @@ impl Raw {
             Raw::Number(number) => format!("the number `{number}`"),
             Raw::Bool(value) => format!("`{value}`"),
             Raw::List(_) => "a list".to_owned(),
+            Raw::Table(_) => "a table".to_owned(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Raw {
         match self {
             Raw::Text(text) => text.is_empty(),
             Raw::List(items) => items.is_empty(),
+            Raw::Table(entries) => entries.is_empty(),
             Raw::Number(_) | Raw::Bool(_) => false,
         }
     }
@@ -56,7 +60,7 @@ impl Raw {
     fn scalar(&self) -> Option<&str> {
         match self {
             Raw::Text(text) | Raw::Number(text) => Some(text),
-            Raw::Bool(_) | Raw::List(_) => None,
+            Raw::Bool(_) | Raw::List(_) | Raw::Table(_) => None,
         }
     }
 }
@@ -72,7 +76,7 @@ pub struct Reject {
 
 impl Reject {
     /// A value that is not what it should be, such as "a port".
-    fn not(raw: &Raw, what: &str, right: &str) -> Reject {
+    pub(super) fn not(raw: &Raw, what: &str, right: &str) -> Reject {
         Reject {
             wrong: format!("{} is not {what}", raw.display()),
             right: right.to_owned(),
@@ -99,7 +103,7 @@ pub fn count(raw: &Raw) -> Result<usize, Reject> {
 }
 
 /// Digits only: no sign, no white space, unlike [`str::parse`].
-fn digits<T: std::str::FromStr>(raw: &Raw) -> Option<T> {
+pub(super) fn digits<T: std::str::FromStr>(raw: &Raw) -> Option<T> {
     let text = raw.scalar()?;
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
@@ -442,6 +446,13 @@ mod tests {
         ] {
             assert!(check_node_name(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn tables_are_no_values_of_their_own() {
+        let table = Raw::Table(vec![("a".to_owned(), t("1"))]);
+        assert!(port(&table).is_err() && size(&table).is_err() && uplinks(&table).is_err());
+        assert!(text(&table).is_err() && switch(&table).is_err());
     }
 
     #[test]

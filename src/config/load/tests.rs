@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::*;
+use crate::config::{Acknowledge, Policy};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -121,6 +122,33 @@ fn limits_follow_the_longest_value() {
     );
     assert!(
         said.starts_with("body-bytes-max (flag --body-bytes-max)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn policies_come_from_every_source() {
+    let a = |backups, acknowledge| {
+        let policy = Policy {
+            backups: Some(backups),
+            acknowledge,
+        };
+        BTreeMap::from([("a".to_owned(), policy)])
+    };
+    let path = file(".toml", "backups = 2\n[policies.a]\nbackups = 0\n");
+    let loaded = settings(&[], &[], Some(&path)).unwrap();
+    assert_eq!(loaded.config.policies, a(0, None));
+    assert_eq!(loaded.config.backups, 2);
+    let env = [("SMACHE_POLICIES", "a:backups=1,acknowledge=owner")];
+    let owner = Some(Acknowledge::Owner);
+    let loaded = settings(&[], &env, Some(&path)).unwrap();
+    assert_eq!(loaded.config.policies, a(1, owner), "whole, not merged");
+    let loaded = settings(&[("policy", "a:backups=3")], &env, Some(&path)).unwrap();
+    assert_eq!(loaded.config.policies, a(3, None));
+    let path = file(".toml", "[policies.a]\nbackup = 0\n");
+    let said = settings(&[], &[], Some(&path)).unwrap_err().to_string();
+    assert!(
+        said.contains("policies") && said.contains("`backup`"),
         "{said}"
     );
 }
@@ -311,6 +339,15 @@ fn what_is_printed_loads_to_the_same() {
         ("cluster-trusted-network", "true"),
         ("join-timeout", "1m 30s"),
         ("max-memory", "100MB"),
+        ("min-members", "2"),
+        ("backups", "3"),
+        ("acknowledge", "owner"),
+        (
+            "policies",
+            "a=b:backups=0,acknowledge=backup \"q\":backups=1",
+        ),
+        ("handoff-rate", "100MB"),
+        ("tombstone-horizon", "1h"),
         ("writers", "3"),
         ("threads", "2"),
         ("key-bytes-max", "100"),

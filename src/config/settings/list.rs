@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::show::{optional, plain, policies, port, quote, quoted, size, span};
 use super::{Form, Setting, Shown};
+use crate::config::policy::written;
 use crate::config::validate::check_log;
-use crate::config::value::{self, Raw, Reject};
+use crate::config::value;
 use crate::config::{LogFormat, Port, Secret};
 
 /// What most settings have in common, to be overridden.
@@ -23,6 +25,7 @@ const PLAIN: Setting = Setting {
 
 const DOORS: &str = "Doors";
 const CLUSTER: &str = "Cluster";
+const REPLICATION: &str = "Copies";
 const CAPACITY: &str = "Memory and threads";
 const LIMITS: &str = "Limits";
 const TIMES: &str = "Times";
@@ -178,6 +181,66 @@ pub static SETTINGS: &[Setting] = &[
         help: "How long a node with uplinks waits to join before it starts alone",
         read: |d, raw| value::duration(raw).map(|span| d.config.join_timeout = span),
         show: |d| span(d.config.join_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "min-members",
+        group: CLUSTER,
+        placeholder: "COUNT",
+        help: "Fewest members alive, this node among them, with which writes are taken; 0 takes \
+               them always",
+        read: |d, raw| value::count(raw).map(|count| d.config.min_members = count),
+        show: |d| plain(d.config.min_members),
+        ..PLAIN
+    },
+    Setting {
+        name: "backups",
+        group: REPLICATION,
+        placeholder: "COUNT",
+        help: "Copies of a key on other nodes besides its owner's, from 0 to 3",
+        read: |d, raw| written::backups(raw).map(|count| d.config.backups = count),
+        show: |d| plain(d.config.backups),
+        ..PLAIN
+    },
+    Setting {
+        name: "acknowledge",
+        group: REPLICATION,
+        placeholder: "WHO",
+        help: "What a write waits for before it is answered: owner, or backup, which is the owner \
+               and every backup that is in sync",
+        read: |d, raw| written::acknowledge(raw).map(|by| d.config.acknowledge = by),
+        show: |d| plain(d.config.acknowledge),
+        ..PLAIN
+    },
+    Setting {
+        name: "policies",
+        aliases: &["policy"],
+        group: REPLICATION,
+        placeholder: "NAMESPACE:backups=0,acknowledge=owner",
+        form: Form::Many,
+        help: "Backups and acknowledgement of the keys that begin with NAMESPACE and a colon; \
+               white space or `;` between several",
+        read: |d, raw| written::policies(raw).map(|policies| d.config.policies = policies),
+        show: |d| policies(&d.config.policies),
+        ..PLAIN
+    },
+    Setting {
+        name: "handoff-rate",
+        group: REPLICATION,
+        placeholder: "SIZE",
+        help: "Most bytes a second that this node sends to move and copy partitions; 0 is as fast \
+               as it goes",
+        read: |d, raw| value::size(raw).map(|bytes| d.config.handoff_rate = bytes),
+        show: |d| size(d.config.handoff_rate),
+        ..PLAIN
+    },
+    Setting {
+        name: "tombstone-horizon",
+        group: REPLICATION,
+        placeholder: "TIME",
+        help: "How long a deleted key is remembered, so that no node that missed it brings it back",
+        read: |d, raw| value::duration(raw).map(|span| d.config.tombstone_horizon = span),
+        show: |d| span(d.config.tombstone_horizon),
         ..PLAIN
     },
     Setting {
@@ -363,49 +426,3 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
 ];
-
-/// Empty means none.
-fn optional<T>(
-    raw: &Raw,
-    read: impl FnOnce(&Raw) -> Result<T, Reject>,
-) -> Result<Option<T>, Reject> {
-    if raw.is_empty() {
-        return Ok(None);
-    }
-    read(raw).map(Some)
-}
-
-fn plain(value: impl ToString) -> Shown {
-    Shown::Yaml(value.to_string())
-}
-
-fn quoted(value: impl ToString) -> Shown {
-    Shown::Yaml(quote(&value.to_string()))
-}
-
-/// A JSON string is a YAML string too.
-fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn port(port: Port) -> Shown {
-    match port {
-        Port::Exactly(number) => plain(number),
-        Port::Preferred(number) => Shown::Comment(format!("{number}, or the next free one")),
-    }
-}
-
-/// In the largest binary unit that leaves no remainder.
-fn size(bytes: u64) -> Shown {
-    let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")]
-        .into_iter()
-        .find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
-    match unit {
-        Some((shift, unit)) => plain(format!("{}{unit}", bytes >> shift)),
-        None => plain(bytes),
-    }
-}
-
-fn span(span: std::time::Duration) -> Shown {
-    quoted(humantime::format_duration(span))
-}
