@@ -26,12 +26,16 @@ pub mod json;
 pub enum Kind {
     /// A JSON document, kept as compact text.
     Json = 0,
+    /// No value: what was here was deleted. Kept for a while, so that an older value that turns up
+    /// late does not pass for a newer one; clients never see it.
+    Tombstone = 31,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Json => "JSON document",
+            Kind::Tombstone => "tombstone",
         })
     }
 }
@@ -40,9 +44,17 @@ impl Kind {
     /// Reads the number back; `None` if no kind has it.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Kind> {
-        (number == Kind::Json as u8).then_some(Kind::Json)
+        match number {
+            0 => Some(Kind::Json),
+            31 => Some(Kind::Tombstone),
+            _ => None,
+        }
     }
 }
+
+/// Names one operation of a client or a node, however often it is sent: it is applied once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u128);
 
 /// When a write or a delete may happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +134,15 @@ impl Command {
             | Command::Put { key, .. }
             | Command::Delete { key, .. }
             | Command::MergePatch { key, .. } => key,
+        }
+    }
+
+    /// What it makes of the key's value: a value of this kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Command::Put { kind, .. } => *kind,
+            Command::Get { .. } | Command::Delete { .. } | Command::MergePatch { .. } => Kind::Json,
         }
     }
 
@@ -326,11 +347,11 @@ pub fn apply(
             }
             let target = match current {
                 None => &b"{}"[..],
-                Some(EntryRef {
-                    kind: Kind::Json,
-                    data,
-                    ..
-                }) => data,
+                Some(EntryRef { kind: Kind::Json, data, .. }) => data,
+                Some(EntryRef { kind: found, .. }) => {
+                    let wanted = Kind::Json;
+                    return Err(Error::WrongType { found, wanted });
+                }
             };
             let data = json::merge_patch(target, patch, limits.json_depth_max)?;
             check_size(data.len(), limits)?;

@@ -66,8 +66,10 @@ pub enum Error {
 /// What a table has counted since it was made, and how large it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Entries held, expired ones that are not yet swept among them.
+    /// Values held, expired ones that are not yet swept among them.
     pub entries: u64,
+    /// Tombstones held.
+    pub tombstones: u64,
     /// Bytes of keys and values.
     pub data_bytes: u64,
     /// Bytes committed for everything: entries, index, timers, room not yet filled.
@@ -94,6 +96,7 @@ impl Stats {
     /// Adds another table's figures.
     pub fn add(&mut self, other: &Stats) {
         self.entries += other.entries;
+        self.tombstones += other.tombstones;
         self.data_bytes += other.data_bytes;
         self.committed_bytes += other.committed_bytes;
         self.hits += other.hits;
@@ -110,6 +113,17 @@ impl Stats {
 /// Where a [`Table::scan`] stands. The default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(pub u64);
+
+/// An entry that made room for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evictee {
+    /// Its partition.
+    pub partition: PartitionId,
+    /// Its key.
+    pub key: bytes::Bytes,
+    /// Its version.
+    pub version: crate::version::Version,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -129,8 +143,11 @@ pub struct Table {
     ghost: Ghost,
     wheel: Wheel,
     renewal: Option<Renewal>,
-    /// Entries by partition; empty until the first entry comes.
+    /// Values by partition; empty until the first entry comes.
     partitions: Vec<u32>,
+    tombstones: u64,
+    /// What was evicted since it was last asked for, if anybody wants to know.
+    evicted: Option<Vec<Evictee>>,
     /// Entries that expire.
     timed: usize,
     entries: u64,
@@ -152,6 +169,8 @@ impl Table {
             wheel: Wheel::default(),
             renewal: None,
             partitions: Vec::new(),
+            tombstones: 0,
+            evicted: None,
             timed: 0,
             entries: 0,
             data_bytes: 0,
@@ -161,10 +180,10 @@ impl Table {
         table
     }
 
-    /// The live entry of a key; counts a hit or a miss and marks it used.
+    /// The value of a key; counts a hit or a miss and marks it used.
     pub fn get(&mut self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let found = self.find_live(key, now);
-        let Some(handle) = found else {
+        let Some(handle) = found.filter(|handle| !self.log.header(*handle).is_tombstone()) else {
             self.counts.misses += 1;
             return None;
         };
@@ -173,7 +192,7 @@ impl Table {
         Some(self.log.entry(handle, &self.nodes))
     }
 
-    /// The live entry of a key, without a trace.
+    /// The live entry of a key, which may be a tombstone, without a trace.
     #[must_use]
     pub fn peek(&self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let handle = self.find(self.hasher.hash(key), key)?;
@@ -293,7 +312,7 @@ impl Table {
         found.is_some()
     }
 
-    /// Entries of one partition, expired ones that are not yet swept among them.
+    /// Values of one partition, expired ones that are not yet swept among them.
     #[must_use]
     pub fn partition_entries(&self, partition: PartitionId) -> u64 {
         self.partitions
@@ -302,11 +321,22 @@ impl Table {
             .map_or(0, u64::from)
     }
 
+    /// Notes from now on what is evicted, for [`Table::take_evicted`].
+    pub fn note_evictions(&mut self) {
+        self.evicted.get_or_insert_default();
+    }
+
+    /// What was evicted since it was last asked for.
+    pub fn take_evicted(&mut self) -> Vec<Evictee> {
+        self.evicted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// The counters and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
-            entries: self.entries,
+            entries: self.entries - self.tombstones,
+            tombstones: self.tombstones,
             data_bytes: self.data_bytes,
             committed_bytes: self.committed_bytes(),
             hits: self.counts.hits,
@@ -349,7 +379,9 @@ impl Table {
             self.partitions.resize(usize::from(PARTITION_COUNT), 0);
         }
         let header = self.log.header(handle);
-        if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
+        if header.is_tombstone() {
+            self.tombstones += 1;
+        } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries += 1;
         }
         self.timed += usize::from(header.expires());
@@ -359,7 +391,9 @@ impl Table {
 
     fn uncount(&mut self, handle: u32) {
         let header = self.log.header(handle);
-        if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
+        if header.is_tombstone() {
+            self.tombstones -= 1;
+        } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries -= 1;
         }
         self.timed -= usize::from(header.expires());

@@ -100,6 +100,13 @@ fn hex_digits(value: u64, digits: u32, out: &mut Vec<u8>) {
     );
 }
 
+/// Clocks of nodes may differ by so many milliseconds: a version from further in the future is
+/// refused.
+pub const CLOCK_SKEW_MS_MAX: u64 = 10_000;
+/// Versions of a node that takes a partition over begin so many milliseconds ahead of its clock, so
+/// that they are greater than those of its predecessor although that one's clock was ahead of it.
+pub const TAKEOVER_MS: u64 = 500;
+
 /// Hands out readings for one sequence of writes.
 #[derive(Debug, Default)]
 pub struct HlcSource {
@@ -107,6 +114,11 @@ pub struct HlcSource {
 }
 
 impl HlcSource {
+    /// Readings will be greater than any of this moment.
+    pub fn jump_past(&mut self, moment: UnixMs) {
+        self.last = self.last.max(Hlc::at(moment));
+    }
+
     /// A reading greater than every one before it, and than `seen`, the version it replaces.
     pub fn next(&mut self, now: UnixMs, seen: Option<Hlc>) -> Hlc {
         let floor = self.last.max(seen.unwrap_or_default());

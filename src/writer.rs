@@ -18,26 +18,29 @@
 //! tried again, so that a poisonous command cannot use up the actor's restarts.
 
 mod actor;
-mod core;
+pub mod core;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
-pub use self::core::{Moved, Outcome, Role, Scanned};
+pub use self::core::{Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned};
+pub use self::core::{Sinks, Verdict};
 
 use self::actor::Message;
-use self::core::Core;
+use self::core::{Core, Setup};
 use crate::clock::{Clock, UnixMs};
-use crate::command::{self, Command, EntryRef};
+use crate::command::{self, Command, EntryRef, OperationId};
+use crate::config::policy::Policies;
 use crate::key::PartitionId;
+use crate::replication::{Effect, Lanes};
 use crate::table::{self, Budget, Cursor, Stats, Table};
 use crate::version::NodeId;
 
@@ -50,6 +53,12 @@ pub struct Options {
     pub budget: Arc<Budget>,
     /// Bounds of values.
     pub limits: command::Limits,
+    /// How many copies a key has, and what a write waits for.
+    pub policies: Policies,
+    /// How long a delete is remembered.
+    pub tombstone_horizon: Duration,
+    /// The ways to other nodes.
+    pub lanes: Lanes,
     /// Most commands waiting at a time.
     pub queue_max: usize,
     /// Most bytes of commands waiting at a time.
@@ -67,6 +76,9 @@ pub enum Error {
     /// The queue is full.
     #[error("too many writes are waiting")]
     Overloaded,
+    /// Too much is under way to a node that holds a copy.
+    #[error("too much is under way to a backup")]
+    Backlog(NodeId),
     /// Nothing more can be evicted for it.
     #[error("no room: {bytes} bytes are wanted and the memory limit is {limit}")]
     Full {
@@ -126,6 +138,7 @@ struct Queue {
 struct Job {
     partition: PartitionId,
     command: Command,
+    operation: Option<OperationId>,
     bytes: usize,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
@@ -148,8 +161,15 @@ impl Writer {
     #[must_use]
     pub fn new(options: Options) -> Writer {
         let table = Table::new(Arc::clone(&options.budget));
+        let setup = Setup {
+            node: options.node,
+            limits: options.limits,
+            policies: options.policies.clone(),
+            tombstone_ms: u64::try_from(options.tombstone_horizon.as_millis()).unwrap_or(u64::MAX),
+            lanes: options.lanes.clone(),
+        };
         Writer(Arc::new(Shared {
-            core: Mutex::new(Core::new(table, options.node, options.limits)),
+            core: Mutex::new(Core::new(table, setup)),
             queue: Mutex::default(),
             waiting: AtomicUsize::new(0),
             actor: ArcSwapOption::empty(),
@@ -179,11 +199,16 @@ impl Writer {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn apply(&self, partition: PartitionId, command: &Command) -> Result<Outcome, Error> {
-        if let Some(outcome) = self.apply_inline(partition, command) {
+    pub async fn apply(
+        &self,
+        partition: PartitionId,
+        command: &Command,
+        operation: Option<OperationId>,
+    ) -> Result<Outcome, Error> {
+        if let Some(outcome) = self.apply_inline(partition, command, operation) {
             return outcome;
         }
-        self.apply_queued(partition, command.clone()).await
+        self.apply_queued(partition, command.clone(), operation).await
     }
 
     /// Carries a command out through the queue. It stays there when this future is dropped: only
@@ -195,9 +220,10 @@ impl Writer {
         &self,
         partition: PartitionId,
         command: Command,
+        operation: Option<OperationId>,
     ) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(partition, command, reply)?;
+        self.enqueue(partition, command, operation, reply)?;
         answer.await.unwrap_or(Err(Error::Internal))
     }
 
@@ -206,18 +232,19 @@ impl Writer {
         &self,
         partition: PartitionId,
         command: &Command,
+        operation: Option<OperationId>,
     ) -> Option<Result<Outcome, Error>> {
         let shared = &*self.0;
         if command.is_read() {
             let now = shared.options.clock.now();
-            return Some(self.guarded(&mut shared.core.lock(), partition, command, now));
+            return Some(self.guarded(&mut shared.core.lock(), (partition, command, None), now));
         }
         if shared.waiting.load(Ordering::Acquire) > 0 {
             return None;
         }
         let mut core = shared.core.try_lock()?;
         let now = shared.options.clock.now();
-        let outcome = self.guarded(&mut core, partition, command, now);
+        let outcome = self.guarded(&mut core, (partition, command, operation), now);
         drop(core);
         shared.inline.fetch_add(1, Ordering::Relaxed);
         Some(outcome)
@@ -227,6 +254,7 @@ impl Writer {
         &self,
         partition: PartitionId,
         command: Command,
+        operation: Option<OperationId>,
         reply: oneshot::Sender<Result<Outcome, Error>>,
     ) -> Result<(), Error> {
         let shared = &*self.0;
@@ -242,6 +270,7 @@ impl Writer {
         queue.jobs.push_back(Job {
             partition,
             command,
+            operation,
             bytes,
             reply,
         });
@@ -283,7 +312,8 @@ impl Writer {
             let answers: Vec<_> = batch
                 .into_iter()
                 .map(|job| {
-                    let outcome = self.guarded(&mut core, job.partition, &job.command, now);
+                    let what = (job.partition, &job.command, job.operation);
+                    let outcome = self.guarded(&mut core, what, now);
                     (job.reply, outcome)
                 })
                 .collect();
@@ -300,11 +330,11 @@ impl Writer {
     fn guarded(
         &self,
         core: &mut Core,
-        partition: PartitionId,
-        command: &Command,
+        (partition, command, operation): (PartitionId, &Command, Option<OperationId>),
         now: UnixMs,
     ) -> Result<Outcome, Error> {
-        let attempt = std::panic::AssertUnwindSafe(|| core.apply(partition, command, now));
+        let apply = || core.apply(partition, command, operation, now);
+        let attempt = std::panic::AssertUnwindSafe(apply);
         std::panic::catch_unwind(attempt).unwrap_or_else(|_| {
             self.0.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!(key = %command.key(), "a command panicked; it was not applied");
@@ -316,30 +346,30 @@ impl Writer {
     pub fn maintain(&self) -> bool {
         const WORK_MAX: usize = 2_000;
         let now = self.0.options.clock.now();
-        self.0.core.lock().table.maintain(now, WORK_MAX)
+        self.0.core.lock().maintain(now, WORK_MAX)
     }
 
-    /// Sets the role of partitions; see [`Role`].
-    pub fn set_roles(&self, partitions: &[PartitionId], role: Role) {
-        self.0.core.lock().set_roles(partitions, role);
+    /// Sets the role of partitions, which are at these epochs; see [`Role`].
+    pub fn set_roles(&self, partitions: &[(PartitionId, u32)], role: &Role) {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().set_roles(partitions, role, now);
+    }
+
+    /// Forgets what is here of partitions whose copy is begun anew.
+    pub fn reset(&self, partitions: &[PartitionId]) {
+        self.0.core.lock().reset(partitions);
     }
 
     /// The role of a partition.
     #[must_use]
     pub fn role(&self, partition: PartitionId) -> Role {
-        self.0.core.lock().role(partition)
+        self.0.core.lock().role(partition).clone()
     }
 
     /// A number that changes whenever the role of a partition is set.
     #[must_use]
     pub fn turn(&self, partition: PartitionId) -> u32 {
         self.0.core.lock().turn(partition)
-    }
-
-    /// How many partitions of this writer are arriving.
-    #[must_use]
-    pub fn arriving(&self) -> usize {
-        self.0.core.lock().arriving()
     }
 
     /// Copies entries of the `wanted` partitions, about `bytes_max` bytes of them (at least one
@@ -354,20 +384,8 @@ impl Writer {
         self.0.core.lock().scan(cursor, now, wanted, bytes_max)
     }
 
-    /// The entry of a key for another node that takes its partition over, whatever the role here.
-    #[must_use]
-    pub fn held_entry(&self, key: &[u8]) -> Option<command::Entry> {
-        let now = self.0.options.clock.now();
-        self.0
-            .core
-            .lock()
-            .table
-            .peek(key, now)
-            .map(|entry| entry.to_entry())
-    }
-
-    /// Takes entries over from another holder: each is put unless a newer one is here, or it was
-    /// deleted here meanwhile. Returns how many were put.
+    /// Takes entries over from the owner of a copy: each is put unless a newer one is here.
+    /// Returns how many were put.
     pub fn absorb(&self, entries: &[Moved]) -> usize {
         let now = self.0.options.clock.now();
         let mut core = self.0.core.lock();
@@ -377,9 +395,40 @@ impl Writer {
             .count()
     }
 
-    /// Notes that the previous holder has no value for `key`, so that it is not asked again.
-    pub fn absorb_absence(&self, partition: PartitionId, key: Bytes) {
-        self.0.core.lock().absorb_absence(partition, key);
+    /// Takes an entry over from a node that owned its partition as well.
+    pub fn merge(&self, moved: &Moved, parted: Parted) -> Merge {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().merge(moved, parted, now)
+    }
+
+    /// Takes an effect of another node.
+    pub fn take_effect(&self, from: NodeId, effect: &Effect) -> Verdict {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().take_effect(from, effect, now)
+    }
+
+    /// Operations of some partitions that somebody may still ask for.
+    #[must_use]
+    pub fn operations_of(&self, wanted: impl Fn(PartitionId) -> bool) -> Vec<Operation> {
+        self.0.core.lock().operations_of(wanted)
+    }
+
+    /// Takes over what another holder remembers.
+    pub fn learn(&self, operation: Operation) {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().learn(operation, now);
+    }
+
+    /// Values of the partitions that this node owns.
+    #[must_use]
+    pub fn owned_entries(&self) -> u64 {
+        self.0.core.lock().owned_entries()
+    }
+
+    /// Effects that found a copy without the entry that they followed on.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.0.core.lock().missed()
     }
 
     /// Drops all entries of the `wanted` partitions that live elsewhere, letting others have the
@@ -397,7 +446,7 @@ impl Writer {
         }
     }
 
-    /// Entries held for a partition.
+    /// Values held for a partition.
     #[must_use]
     pub fn partition_entries(&self, partition: PartitionId) -> u64 {
         self.0.core.lock().table.partition_entries(partition)

@@ -16,13 +16,14 @@ mod fields;
 
 use bytes::{Buf, Bytes};
 
-use self::fields::{
-    get_bytes, get_condition, get_entry, get_option, get_reply, get_u8, get_u16, get_version,
-    put_bytes, put_condition, put_entry, put_option, put_reply, put_version,
-};
-pub(super) use self::fields::{get_u32, get_u64};
+use self::fields::{get_condition, get_reply, put_condition, put_reply};
 use crate::clock::UnixMs;
 use crate::command::{Command, Entry, EntryRef, Kind, Reply};
+pub use crate::fields::Malformed;
+use crate::fields::{
+    get_bytes, get_entry, get_option, get_u8, get_u16, get_u32, get_u64, get_version, put_bytes,
+    put_entry, put_option, put_version,
+};
 use crate::key::{KEY_BYTES_MAX, Key, PARTITION_COUNT, PartitionId};
 use crate::router;
 use crate::version::Version;
@@ -34,11 +35,6 @@ pub const FRAME_HEAD_BYTES: usize = 8;
 pub const MESSAGE_HEAD_BYTES: usize = 5;
 /// Bytes of a set of partitions.
 const PARTITION_SET_BYTES: usize = PARTITION_COUNT as usize / 8;
-
-/// The message was malformed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a malformed message from a peer")]
-pub struct Malformed;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -369,7 +369,7 @@ impl Link {
     ) -> Result<(), Malformed> {
         let length = frame.len() as u64;
         let mut frame = Bytes::from(frame);
-        let acked = codec::get_u64(&mut frame)?;
+        let acked = crate::fields::get_u64(&mut frame)?;
         self.acknowledged(acked);
         self.received.fetch_add(length, Ordering::AcqRel);
         while let Some((kind, body)) = codec::read_message(&mut frame)? {
@@ -401,8 +401,8 @@ impl Link {
 
     /// Puts a piece to the others; the whole message when it was the last one.
     fn piece(&self, mut body: Bytes) -> Result<Option<(MessageKind, Bytes)>, Malformed> {
-        let number = codec::get_u64(&mut body)?;
-        let total = codec::get_u32(&mut body)? as usize;
+        let number = crate::fields::get_u64(&mut body)?;
+        let total = crate::fields::get_u32(&mut body)? as usize;
         let mut incoming = self.incoming.lock();
         // Memory grows with what has arrived, not with what is claimed.
         if total > MESSAGE_BYTES_MAX

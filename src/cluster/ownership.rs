@@ -1,149 +1,270 @@
-//! Who owns which partition: a pure state machine.
+//! Who owns which partition, and who holds copies of it: a pure state machine.
 //!
 //! Two layers. The **target** is what each node computes from the eligible members by rendezvous
-//! hashing (Thaler and Ravishankar, *Using Name-Based Mappings to Increase Hit Rates*, 1998): no
-//! coordinator. The **held** map is what is so: per partition an owner and an *epoch*, gossiped as
-//! changes. Nobody owns a partition by computing that it should:
+//! hashing: no coordinator. The **held** map is what is so: per partition an owner, its backups and
+//! an *epoch*, gossiped as changes. Nobody owns a partition by computing that it should:
 //!
-//! - *Planned change.* The target **claims** from the present owner. The owner stops accepting,
-//!   **grants** epoch + 1, and from then on only holds. The new owner accepts at once, fetches
-//!   single keys that it is asked for and pulls the rest; then it **releases** the old copy.
-//! - *Failure.* The target among the living promotes itself with epoch + 1.
+//! - *Planned change.* The owner brings what is so closer to the target (`level`). It **offers** a
+//!   copy to a node that should have one, and sends it every change from then on; that node pulls
+//!   what there was before, and says when it is **synced**; then it is a backup. If the target has
+//!   another owner, which is in sync, the present one **freezes** the partition, waits until all
+//!   copies have acknowledged what was written, and makes the other one the owner and itself a
+//!   backup, with epoch + 1. So a new owner has everything from its first moment, and until then the
+//!   old one answers. Copies that are too many go once those that should be are in sync.
+//! - *Failure.* The first living backup promotes itself with epoch + 1; no data moves before it
+//!   answers. A partition without any living copy is taken, empty, by its target.
 //! - *Conflict* (two founders, or two sides of a healed cut). The higher (epoch, owner) wins; the
-//!   loser grants it what it has, and versions decide between the entries.
+//!   other one **concedes**, the winner takes over what it lacks (versions decide), and says when
+//!   that is **merged**; only then may the other one forget.
 //!
-//! Invariant: a node's own view of a partition only ever moves up in (epoch, owner), so all views
-//! converge to the same one once messages flow.
+//! Invariants: a node's own view of a partition only ever moves up in (epoch, owner), so all views
+//! converge to the same one once messages flow. The backups of a partition hold every write that
+//! its owner acknowledged. An owner's word about its own partitions is never older than what its
+//! writers do: roles are set before anything is sent.
 //!
 //! The machine knows no time but the ticks that it is given, no sockets and no actors.
 
+mod copies;
+mod hear;
+mod level;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::protocol::{Action, Holding, Message};
+pub use self::protocol::{Action, Backups, COPIES_MAX, Held, Holding, Message, Part, Role};
 
+use self::copies::Copies;
 use super::rendezvous;
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::version::NodeId;
-use crate::writer::Role;
 
-/// A grant that is not released is repeated after so many ticks.
-const GRANT_TICKS: u64 = 50;
-/// That this node owns something is believed without a grant after so many ticks.
+/// That this node owns something, which it does not hold, is believed after so many ticks.
 const RUMOUR_TICKS: u64 = 30;
 /// An owner that others speak of and that cannot be met is taken for dead after so many ticks.
 const UNMET_TICKS: u64 = 50;
+/// A partition whose holders are all dead is taken, empty, after so many ticks: somebody may know
+/// of a copy that this node has not heard of yet.
+const ORPHAN_TICKS: u64 = 10;
 /// Views are compared every so many ticks.
 const DIGEST_TICKS: u64 = 20;
-/// A claim that is not answered is made again after so many ticks.
-const CLAIM_TICKS: u64 = 10;
+/// What was said and not answered is said again after so many ticks.
+const REPEAT_TICKS: u64 = 20;
+/// A copy that is in sync and that its owner does not list after so many ticks is not wanted.
+const UNLISTED_TICKS: u64 = 100;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Held {
-    epoch: u32,
-    owner: Option<NodeId>,
+/// What the machine is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// This node.
+    pub me: NodeId,
+    /// How many backups a partition should have.
+    pub backups: usize,
+}
+
+/// Who is there, as membership says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// May own and hold copies: alive, serving and not leaving.
+    pub eligible: BTreeSet<NodeId>,
+    /// Answer, as far as anybody knows.
+    pub alive: BTreeSet<NodeId>,
+    /// There is a session with them, or there was one a moment ago.
+    pub linked: BTreeSet<NodeId>,
+}
+
+/// A node that is being made a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Syncing {
+    node: NodeId,
+    /// Tells this offer from earlier ones, whose copies have missed changes since.
+    offer: u32,
+    offered_at: u64,
+}
+
+/// Where the machine stands with a partition that it owns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Mine {
+    syncing: Vec<Syncing>,
+    /// To whom it is about to go, and since when its writes wait.
+    frozen: Option<(NodeId, u64)>,
+    /// When it was last frozen in vain.
+    frozen_last: u64,
+    /// Nodes that owned it as well, and have entries that may be lacking here.
+    merging: Vec<NodeId>,
+}
+
+/// Counts of what is so, for status and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Partitions that this node owns.
+    pub owned: usize,
+    /// Partitions of which it holds a copy in sync.
+    pub backed_up: usize,
+    /// Copies that are being made here.
+    pub arriving: usize,
+    /// Copies that this node's partitions lack of what is asked for.
+    pub missing_copies: usize,
+    /// Copies of this node's partitions that are being made elsewhere.
+    pub departing: usize,
+    /// Partitions whose entries of the other side of a cut are being taken over.
+    pub merging: usize,
+    /// Partitions given up after a cut, whose owner has not taken over what it lacks.
+    pub conceded: usize,
+    /// Partitions whose copy took over for a dead owner, since the start.
+    pub promotions: u64,
+    /// Partitions taken without any copy, since the start: what they held was lost.
+    pub taken_empty: u64,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Ownership {
     me: NodeId,
-    /// Whether this node takes part: before it has joined it owns nothing and claims nothing.
+    backups: usize,
+    /// Whether this node takes part: before it has joined it owns nothing and takes nothing.
     serving: bool,
     /// Whether partitions that nobody is known to own may be taken: a founder may at once, a node
     /// that joined must first be told what the others hold.
     may_found: bool,
     held: Vec<Held>,
-    /// Members that may own: up and not leaving.
-    eligible: BTreeSet<NodeId>,
-    /// Members that answer: up or leaving.
-    alive: BTreeSet<NodeId>,
+    members: Members,
     /// Members that were alive and are not any more.
     dead: BTreeSet<NodeId>,
     /// Owners that others speak of and that this node has not met, and since when it takes part
     /// and waits for them. They are neither alive to it nor dead.
     unmet: BTreeMap<NodeId, u64>,
-    target: Vec<Option<NodeId>>,
-    /// Partitions of this node with entries still elsewhere, and where; the first is being pulled.
-    arriving: BTreeMap<PartitionId, Vec<NodeId>>,
-    /// Partitions granted away whose new owner has not released the old copy: to whom, and when
-    /// that was last said.
-    granted: BTreeMap<PartitionId, (NodeId, u64)>,
-    /// Partitions that others say this node owns although no grant has come: the epoch, and since
-    /// when.
+    /// Who should hold each partition, the owner first: by all that are eligible.
+    target: Vec<Backups>,
+    /// The same by those that this node can reach.
+    reachable: Vec<Backups>,
+    mine: BTreeMap<PartitionId, Mine>,
+    copies: Copies,
+    /// Partitions given up after a cut: when their sides parted (Unix milliseconds), and when that
+    /// was last said.
+    conceded: BTreeMap<PartitionId, (u64, u64)>,
+    /// When nodes were last held for dead (Unix milliseconds): if they were not, what they wrote
+    /// since may collide with what was written here.
+    died_at: BTreeMap<NodeId, u64>,
+    /// Partitions that others say this node owns although it does not hold them: the epoch, and
+    /// since when.
     rumours: BTreeMap<PartitionId, (u32, u64)>,
-    /// When a partition was last claimed.
-    claimed: BTreeMap<PartitionId, u64>,
+    /// Partitions without a living holder, and since when.
+    orphans: BTreeMap<PartitionId, u64>,
     ticks: u64,
-    actions: Vec<Action>,
+    now_ms: u64,
+    last_offer: u32,
+    promotions: u64,
+    taken_empty: u64,
+    /// The roles that were given out last.
+    roles: Vec<Role>,
+    outbox: Outbox,
+}
+
+/// What has gathered while one input was worked on.
+#[derive(Debug, Default)]
+struct Outbox {
+    /// Partitions whose role may be another one.
+    dirty: BTreeSet<PartitionId>,
+    /// Partitions whose holders are others: everybody must hear.
+    changed: BTreeSet<PartitionId>,
+    drop: BTreeSet<PartitionId>,
+    /// Partitions whose copy is begun anew.
+    reset: BTreeSet<PartitionId>,
+    sends: Vec<(NodeId, Message)>,
+    offers: BTreeMap<NodeId, Vec<(u16, u32)>>,
+    syncs: BTreeMap<NodeId, Vec<PartitionId>>,
+    merges: BTreeMap<NodeId, Vec<Part>>,
+    drains: Vec<PartitionId>,
+    digest: Option<u64>,
+    map_changed: bool,
 }
 
 impl Ownership {
-    /// The machine of node `me`, which owns nothing and knows nobody.
+    /// The machine of a node that owns nothing and knows nobody.
     #[must_use]
-    pub fn new(me: NodeId) -> Ownership {
+    pub fn new(options: Options) -> Ownership {
         let count = usize::from(PARTITION_COUNT);
         Ownership {
-            me,
+            me: options.me,
+            backups: options.backups.min(COPIES_MAX - 1),
             serving: false,
             may_found: false,
             held: vec![Held::default(); count],
-            eligible: BTreeSet::new(),
-            alive: BTreeSet::from([me]),
+            members: Members {
+                alive: BTreeSet::from([options.me]),
+                ..Members::default()
+            },
             dead: BTreeSet::new(),
             unmet: BTreeMap::new(),
-            target: vec![None; count],
-            arriving: BTreeMap::new(),
-            granted: BTreeMap::new(),
+            target: vec![Backups::default(); count],
+            reachable: vec![Backups::default(); count],
+            mine: BTreeMap::new(),
+            copies: Copies::default(),
+            conceded: BTreeMap::new(),
+            died_at: BTreeMap::new(),
             rumours: BTreeMap::new(),
-            claimed: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             ticks: 0,
-            actions: Vec::new(),
+            now_ms: 0,
+            last_offer: 0,
+            promotions: 0,
+            taken_empty: 0,
+            roles: vec![Role::default(); count],
+            outbox: Outbox::default(),
         }
     }
 
-    /// What is to be done, in this order.
-    pub fn take_actions(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.actions)
-    }
-
-    /// The owners, one per partition.
-    pub fn owners(&self) -> impl Iterator<Item = Option<NodeId>> + '_ {
-        self.held.iter().map(|held| held.owner)
-    }
-
-    /// The owner and epoch of a partition.
+    /// Who holds what, one per partition.
     #[must_use]
-    pub fn holding(&self, partition: PartitionId) -> Option<(NodeId, u32)> {
-        let held = self.held[partition.index()];
-        held.owner.map(|owner| (owner, held.epoch))
+    pub fn held(&self) -> &[Held] {
+        &self.held
     }
 
-    /// How many partitions this node owns.
+    /// Who holds a partition.
     #[must_use]
-    pub fn owned(&self) -> usize {
-        self.held
-            .iter()
-            .filter(|held| held.owner == Some(self.me))
-            .count()
+    pub fn holding(&self, partition: PartitionId) -> Held {
+        self.held[partition.index()]
     }
 
-    /// How many partitions were granted away and are still needed here by their new owner.
+    /// The role that was given out last for a partition.
     #[must_use]
-    pub fn owed(&self) -> usize {
-        let alive = |(p, _): &(&PartitionId, _)| {
-            self.held[p.index()]
-                .owner
-                .is_some_and(|owner| self.alive.contains(&owner))
+    pub fn role(&self, partition: PartitionId) -> &Role {
+        &self.roles[partition.index()]
+    }
+
+    /// Whether this node has not to be waited for: what it holds, others hold as well.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        let listed = |held: &Held| {
+            held.backups.contains(self.me) && held.owner.is_some_and(|owner| self.may_lead(owner))
         };
-        self.granted.iter().filter(alive).count()
+        !self.mine.is_empty() || !self.conceded.is_empty() || self.held.iter().any(listed)
     }
 
-    /// How many partitions have entries still on their way.
+    /// Counts of what is so.
     #[must_use]
-    pub fn arriving(&self) -> usize {
-        self.arriving.len()
+    pub fn figures(&self) -> Figures {
+        let lacking =
+            |(p, _): (&PartitionId, _)| -> usize { self.backups.saturating_sub(self.in_sync(*p)) };
+        Figures {
+            owned: self.mine.len(),
+            backed_up: self.copies.complete_count(),
+            arriving: self.copies.syncing_count(),
+            missing_copies: self.mine.iter().map(lacking).sum(),
+            departing: self.mine.values().map(|mine| mine.syncing.len()).sum(),
+            merging: self.mine.values().filter(|m| !m.merging.is_empty()).count(),
+            conceded: self.conceded.len(),
+            promotions: self.promotions,
+            taken_empty: self.taken_empty,
+        }
+    }
+
+    /// How many backups a partition of this node has, without the one that is about to go.
+    fn in_sync(&self, partition: PartitionId) -> usize {
+        let held = &self.held[partition.index()];
+        held.backups.nodes().len()
     }
 
     /// This node takes part from now on: it joined others, or founds the cluster.
@@ -154,49 +275,66 @@ impl Ownership {
     }
 
     /// The members have changed.
-    pub fn members(&mut self, eligible: BTreeSet<NodeId>, alive: BTreeSet<NodeId>) {
-        if eligible != self.eligible {
-            self.target = rendezvous::owners(&eligible);
-            self.eligible = eligible;
-            self.claimed.clear();
+    pub fn members(&mut self, members: Members) {
+        if members == self.members {
+            return;
         }
-        let died: Vec<NodeId> = self.alive.difference(&alive).copied().collect();
+        let died: Vec<NodeId> = self.members.alive.difference(&members.alive).copied().collect();
         self.dead.extend(&died);
-        self.dead.retain(|node| !alive.contains(node));
-        self.unmet.retain(|node, _| !alive.contains(node));
-        self.alive = alive;
+        self.dead.retain(|node| !members.alive.contains(node));
+        self.unmet.retain(|node, _| !members.alive.contains(node));
+        let eligible_changed = members.eligible != self.members.eligible;
+        let linked_changed = members.linked != self.members.linked;
+        self.members = members;
+        if eligible_changed {
+            self.target = self.compute(|_| true);
+        }
+        if eligible_changed || linked_changed {
+            let reach = |node| node == self.me || self.members.linked.contains(&node);
+            self.reachable = self.compute(reach);
+        }
         for node in died {
-            self.forget_source(node);
+            self.bury(node);
         }
         self.level();
+    }
+
+    fn compute(&self, wanted: impl Fn(NodeId) -> bool) -> Vec<Backups> {
+        let eligible = self.members.eligible.iter().copied();
+        let nodes: BTreeSet<NodeId> = eligible.filter(|node| wanted(*node)).collect();
+        let count = self.backups + 1;
+        let order = |partition| rendezvous::order(&nodes, partition, count);
+        PartitionId::all()
+            .map(|partition| order(partition).into_iter().collect())
+            .collect()
     }
 
     /// A node was restarted: what it held is gone, although it is alive again.
     pub fn restarted(&mut self, node: NodeId) {
-        self.alive.remove(&node);
+        self.members.alive.remove(&node);
         self.dead.insert(node);
-        self.forget_source(node);
+        self.bury(node);
         self.level();
         self.dead.remove(&node);
-        self.alive.insert(node);
+        self.members.alive.insert(node);
     }
 
     /// A session with `peer` is up: tell it all.
     pub fn connected(&mut self, peer: NodeId) {
-        // A grant may have been lost with an earlier session.
-        let owed = self.granted.iter().filter(|(_, (owner, _))| *owner == peer);
-        let owed: Vec<PartitionId> = owed.map(|(partition, _)| *partition).collect();
-        let owed = self.report(owed);
-        if !owed.is_empty() {
-            self.actions.push(Action::Send(peer, Message::Grant(owed)));
-        }
         self.tell_all(peer);
+        for (partition, mine) in &mut self.mine {
+            for syncing in mine.syncing.iter_mut().filter(|s| s.node == peer) {
+                syncing.offered_at = self.ticks;
+                let offers = self.outbox.offers.entry(peer).or_default();
+                offers.push((partition.0, syncing.offer));
+            }
+        }
     }
 
     fn tell_all(&mut self, peer: NodeId) {
         let all = self.report(PartitionId::all());
         if !all.is_empty() {
-            self.actions.push(Action::Send(peer, Message::Held(all)));
+            self.outbox.sends.push((peer, Message::Held(all)));
         }
     }
 
@@ -209,17 +347,15 @@ impl Ownership {
     }
 
     /// Time passes; called about ten times a second.
-    pub fn tick(&mut self) {
+    pub fn tick(&mut self, now_ms: u64) {
         self.ticks += 1;
+        self.now_ms = now_ms;
         if self.ticks.is_multiple_of(DIGEST_TICKS) {
-            let digest = self.digest();
-            self.actions
-                .push(Action::Broadcast(Message::Digest(digest)));
+            self.outbox.digest = Some(self.digest());
         }
         self.level();
-        self.pull_again();
-        self.grant_again();
         self.believe_rumours();
+        self.say_again();
     }
 
     /// A message came in.
@@ -231,381 +367,127 @@ impl Ownership {
                     self.tell_all(from);
                 }
             }
-            Message::Claim(partitions) => self.on_claim(from, &partitions),
-            Message::Grant(holdings) => self.on_grant(from, &holdings),
-            Message::Release(holdings) => self.on_release(from, &holdings),
+            Message::Offer(partitions) => self.on_offer(from, &partitions),
+            Message::Synced(partitions) => self.on_synced(from, &partitions),
+            Message::Concede(partitions) => self.on_concede(from, &partitions),
+            Message::Merged(partitions) => self.on_merged(from, &partitions),
         }
     }
 
-    /// All entries of these partitions have come from `from`.
-    pub fn pulled(&mut self, from: NodeId, partitions: &[PartitionId]) {
-        let mut released = Vec::new();
-        for &partition in partitions {
-            let Some(sources) = self.arriving.get_mut(&partition) else {
-                continue;
-            };
-            sources.retain(|source| *source != from);
-            released.push(partition);
-            let next = sources.first().copied();
-            self.arrived_or_next(partition, next);
-        }
-        let released = self.report(released);
-        self.actions
-            .push(Action::Send(from, Message::Release(released)));
+    /// Whether a node may still order writes: it is alive, or nobody knows.
+    fn may_lead(&self, node: NodeId) -> bool {
+        self.members.alive.contains(&node)
+            || (!self.dead.contains(&node)
+                && self
+                    .unmet
+                    .get(&node)
+                    .is_none_or(|since| self.ticks - since < UNMET_TICKS))
     }
 
-    /// The pull ended early. If `from` lives it is tried again with the next ticks.
-    pub fn pull_failed(&mut self, from: NodeId) {
-        if !self.alive.contains(&from) {
-            self.forget_source(from);
-        }
+    /// Makes something so, and everybody hear of it.
+    fn set_held(&mut self, partition: PartitionId, held: Held) {
+        let before = std::mem::replace(&mut self.held[partition.index()], held);
+        self.outbox.changed.insert(partition);
+        self.note(partition, &before, &held);
     }
 
-    fn arrived_or_next(&mut self, partition: PartitionId, next: Option<NodeId>) {
-        let role = match next {
-            Some(source) => Role::Arriving(source),
-            None => {
-                self.arriving.remove(&partition);
-                Role::Owned
-            }
-        };
-        if self.held[partition.index()].owner == Some(self.me) {
-            self.actions.push(Action::Role(partition, role));
-        }
-    }
-
-    fn forget_source(&mut self, node: NodeId) {
-        let waiting: Vec<PartitionId> = self
-            .arriving
-            .iter()
-            .filter(|(_, sources)| sources.contains(&node))
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in waiting {
-            if let Some(sources) = self.arriving.get_mut(&partition) {
-                sources.retain(|source| *source != node);
-                let next = sources.first().copied();
-                self.arrived_or_next(partition, next);
-            }
-        }
-    }
-
-    /// Asks for every partition that is not where it should be, and takes those of the dead.
-    fn level(&mut self) {
-        if !self.serving {
-            return;
-        }
-        let mut taken = Vec::new();
-        let mut claims: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
-        for partition in PartitionId::all() {
-            let held = self.held[partition.index()];
-            if self.target[partition.index()] != Some(self.me) || held.owner == Some(self.me) {
-                continue;
-            }
-            match held.owner {
-                Some(owner) if self.alive.contains(&owner) => {
-                    let due = self
-                        .claimed
-                        .get(&partition)
-                        .is_none_or(|at| self.ticks - at >= CLAIM_TICKS);
-                    if due {
-                        self.claimed.insert(partition, self.ticks);
-                        claims.entry(owner).or_default().push(partition.0);
-                    }
-                }
-                None if !self.may_found => {}
-                Some(owner) if self.may_live(owner) => {}
-                _ => {
-                    self.own(partition, held.epoch + 1);
-                    self.actions.push(Action::Role(partition, Role::Owned));
-                    taken.push(partition);
-                }
-            }
-        }
-        for (owner, partitions) in claims {
-            self.actions
-                .push(Action::Send(owner, Message::Claim(partitions)));
-        }
-        if !taken.is_empty() {
-            let held = self.report(taken);
-            self.actions.push(Action::Broadcast(Message::Held(held)));
-            self.actions.push(Action::Changed);
-        }
-    }
-
-    /// Whether an owner that is not known to be alive may be: it is not known to be dead either,
-    /// and it has not been waited for long enough.
-    fn may_live(&mut self, owner: NodeId) -> bool {
-        if self.dead.contains(&owner) {
-            return false;
-        }
-        let since = *self.unmet.entry(owner).or_insert(self.ticks);
-        self.ticks - since < UNMET_TICKS
-    }
-
-    /// Notes a rumour, unless a greater one is known.
-    fn rumour(&mut self, partition: PartitionId, epoch: u32) {
-        let known = self.rumours.entry(partition).or_insert((epoch, self.ticks));
-        known.0 = known.0.max(epoch);
-    }
-
-    fn own(&mut self, partition: PartitionId, epoch: u32) {
-        self.held[partition.index()] = Held {
-            epoch,
-            owner: Some(self.me),
-        };
-        self.claimed.remove(&partition);
-        if self
-            .rumours
-            .get(&partition)
-            .is_some_and(|(rumoured, _)| *rumoured <= epoch)
-        {
+    /// Keeps what hangs on the holders of a partition in step with them.
+    fn note(&mut self, partition: PartitionId, before: &Held, after: &Held) {
+        self.outbox.dirty.insert(partition);
+        self.outbox.map_changed |= before.owner != after.owner || before.backups != after.backups;
+        self.orphans.remove(&partition);
+        if after.owner == Some(self.me) {
+            self.mine.entry(partition).or_default();
+            self.copies.remove(partition);
+            self.conceded.remove(&partition);
             self.rumours.remove(&partition);
+        } else {
+            self.mine.remove(&partition);
         }
-        // What is still here of it counts again.
-        self.granted.remove(&partition);
     }
 
     fn report(&self, partitions: impl IntoIterator<Item = PartitionId>) -> Vec<Holding> {
         partitions
             .into_iter()
-            .filter_map(|p| {
-                self.holding(p)
-                    .map(|(owner, epoch)| Holding(p.0, owner.0, epoch))
-            })
+            .filter_map(|p| Holding::of(p, &self.held[p.index()]))
             .collect()
     }
 
-    fn on_held(&mut self, from: NodeId, holdings: &[Holding]) {
-        self.may_found = true;
-        let mut changed = false;
-        let mut outranked = Vec::new();
-        let mut lost: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
-        for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
-            let partition = PartitionId(number);
-            let ours = self.held[partition.index()];
-            let theirs = Held {
-                epoch,
-                owner: Some(NodeId(owner)),
+    /// What this node is to a partition, by all that it knows.
+    fn role_now(&self, partition: PartitionId) -> Role {
+        let held = &self.held[partition.index()];
+        if let Some(mine) = self.mine.get(&partition) {
+            return Role::Owned {
+                in_sync: held.backups.nodes().to_vec(),
+                syncing: mine.syncing.iter().map(|syncing| syncing.node).collect(),
+                frozen: mine.frozen.is_some(),
             };
-            if theirs > ours && theirs.owner == Some(self.me) {
-                // The grant itself says who has the entries: to serve without them would be to
-                // deny them.
-                self.rumour(partition, epoch);
-            } else if theirs > ours {
-                changed |= self.adopt(partition, theirs);
-                if ours.owner == Some(self.me) {
-                    lost.entry(NodeId(owner)).or_default().push(partition);
-                }
-            } else if theirs < ours {
-                outranked.push(partition);
-            }
         }
-        // Two owned it, and the other one wins: it is told who has the rest of the entries.
-        for (winner, partitions) in lost {
-            let held = self.report(partitions);
-            self.actions
-                .push(Action::Send(winner, Message::Grant(held)));
-        }
-        if !outranked.is_empty() {
-            let held = self.report(outranked);
-            self.actions.push(Action::Send(from, Message::Held(held)));
-        }
-        if changed {
-            self.actions.push(Action::Changed);
+        match self.copies.owner(partition) {
+            Some(owner) => Role::Backup { owner },
+            None => Role::Elsewhere,
         }
     }
 
-    /// Takes over another's word; whether the map changed.
-    fn adopt(&mut self, partition: PartitionId, theirs: Held) -> bool {
-        let ours = std::mem::replace(&mut self.held[partition.index()], theirs);
-        self.claimed.remove(&partition);
-        let outranked = |epoch: u32| {
-            Held {
-                epoch,
-                owner: Some(self.me),
-            } < theirs
-        };
-        if self
-            .rumours
-            .get(&partition)
-            .is_some_and(|(epoch, _)| outranked(*epoch))
-        {
-            self.rumours.remove(&partition);
+    /// What is to be done, in this order: roles first, so that no word is older than what it says.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        let outbox = std::mem::take(&mut self.outbox);
+        let mut actions = Vec::new();
+        if !outbox.reset.is_empty() {
+            actions.push(Action::Reset(outbox.reset.into_iter().collect()));
         }
-        if let (true, Some(winner)) = (ours.owner == Some(self.me), theirs.owner) {
-            self.arriving.remove(&partition);
-            self.granted.insert(partition, (winner, self.ticks));
-            self.actions.push(Action::Role(partition, Role::Elsewhere));
+        self.take_roles(&outbox.dirty, &mut actions);
+        let forgotten = |p: &PartitionId| self.roles[p.index()] == Role::Elsewhere;
+        let drop: Vec<PartitionId> = outbox.drop.into_iter().filter(forgotten).collect();
+        if !drop.is_empty() {
+            actions.push(Action::Drop(drop));
         }
-        ours.owner != theirs.owner
+        let changed = self.report(outbox.changed);
+        if !changed.is_empty() {
+            actions.push(Action::Broadcast(Message::Held(changed)));
+        }
+        if let Some(digest) = outbox.digest {
+            actions.push(Action::Broadcast(Message::Digest(digest)));
+        }
+        let offers = outbox.offers.into_iter().filter(|(_, offers)| !offers.is_empty());
+        let offers = offers.map(|(node, partitions)| (node, Message::Offer(partitions)));
+        let sends = outbox.sends.into_iter().chain(offers);
+        actions.extend(sends.map(|(node, message)| Action::Send(node, message)));
+        actions.extend(outbox.syncs.into_iter().map(|(node, p)| Action::Sync(node, p)));
+        actions.extend(outbox.merges.into_iter().map(|(node, p)| Action::Merge(node, p)));
+        if !outbox.drains.is_empty() {
+            actions.push(Action::Drain(outbox.drains, self.ticks));
+        }
+        if outbox.map_changed {
+            actions.push(Action::Changed);
+        }
+        actions
     }
 
-    fn on_claim(&mut self, from: NodeId, partitions: &[u16]) {
-        let mine = |this: &Ownership, p: PartitionId| {
-            this.held[p.index()].owner == Some(this.me)
-                && !this.arriving.contains_key(&p)
-                && this.eligible.contains(&from)
-        };
-        let granted: Vec<PartitionId> = partitions
-            .iter()
-            .filter(|number| **number < PARTITION_COUNT)
-            .map(|number| PartitionId(*number))
-            .filter(|partition| mine(self, *partition))
-            .collect();
-        for &partition in &granted {
-            let epoch = self.held[partition.index()].epoch + 1;
-            self.held[partition.index()] = Held {
-                epoch,
-                owner: Some(from),
-            };
-            self.granted.insert(partition, (from, self.ticks));
-            self.actions.push(Action::Role(partition, Role::Elsewhere));
-        }
-        if !granted.is_empty() {
-            let held = self.report(granted);
-            self.actions
-                .push(Action::Send(from, Message::Grant(held.clone())));
-            self.actions.push(Action::Broadcast(Message::Held(held)));
-            self.actions.push(Action::Changed);
-        }
-        // What is not granted is owned by somebody else or still arriving: tell what is known.
-        let refused: Vec<PartitionId> = partitions
-            .iter()
-            .filter(|number| **number < PARTITION_COUNT)
-            .map(|number| PartitionId(*number))
-            .filter(|p| !matches!(self.held[p.index()].owner, Some(o) if o == self.me || o == from))
-            .collect();
-        let refused = self.report(refused);
-        if !refused.is_empty() {
-            self.actions
-                .push(Action::Send(from, Message::Held(refused)));
-        }
-    }
-
-    fn on_grant(&mut self, from: NodeId, holdings: &[Holding]) {
-        let mut arriving = Vec::new();
-        for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
-            let partition = PartitionId(number);
-            let granted = Held {
-                epoch,
-                owner: Some(NodeId(owner)),
-            };
-            // Others may have told of the grant before it came.
-            if NodeId(owner) == self.me && granted >= self.held[partition.index()] {
-                self.own(partition, epoch);
-                arriving.push(partition);
-            }
-        }
-        if !arriving.is_empty() {
-            // The old owner tells the others as well, if it lives long enough.
-            let held = self.report(arriving.iter().copied());
-            self.actions.push(Action::Broadcast(Message::Held(held)));
-            self.start_arrival(from, arriving);
-            self.actions.push(Action::Changed);
-        }
-    }
-
-    fn start_arrival(&mut self, from: NodeId, partitions: Vec<PartitionId>) {
-        let mut pull = Vec::new();
-        for partition in partitions {
-            let sources = self.arriving.entry(partition).or_default();
-            if sources.contains(&from) {
+    /// Roles come in long runs of the same: one action for each kind.
+    fn take_roles(&mut self, dirty: &BTreeSet<PartitionId>, actions: &mut Vec<Action>) {
+        let mut by_role: Vec<(Role, Vec<(PartitionId, u32)>)> = Vec::new();
+        let mut places: std::collections::HashMap<Role, usize> = std::collections::HashMap::new();
+        for &partition in dirty {
+            let role = self.role_now(partition);
+            if role == self.roles[partition.index()] {
                 continue;
             }
-            sources.push(from);
-            if sources.len() == 1 {
-                self.actions
-                    .push(Action::Role(partition, Role::Arriving(from)));
-                pull.push(partition);
-            }
+            let epoch = self.held[partition.index()].epoch;
+            self.roles[partition.index()] = role.clone();
+            let place = *places.entry(role.clone()).or_insert_with(|| {
+                by_role.push((role, Vec::new()));
+                by_role.len() - 1
+            });
+            by_role[place].1.push((partition, epoch));
         }
-        if !pull.is_empty() {
-            self.actions.push(Action::Pull(from, pull));
-        }
+        let roles = by_role.into_iter();
+        actions.extend(roles.map(|(role, partitions)| Action::Role(partitions, role)));
     }
+}
 
-    /// Pulls that failed or wait for their turn; the shell ignores those that are under way.
-    fn pull_again(&mut self) {
-        if !self.ticks.is_multiple_of(CLAIM_TICKS) {
-            return;
-        }
-        let mut pulls: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
-        for (partition, sources) in &self.arriving {
-            if let Some(source) = sources.first() {
-                pulls.entry(*source).or_default().push(*partition);
-            }
-        }
-        for (source, partitions) in pulls {
-            self.actions.push(Action::Pull(source, partitions));
-        }
-    }
-
-    /// A grant that was not released for long may have been lost, or its receiver may have passed
-    /// the partition on without ever having had it: whoever owns it now is told who has its entries.
-    fn grant_again(&mut self) {
-        let due = |at: u64| self.ticks - at >= GRANT_TICKS;
-        let due: Vec<PartitionId> = self
-            .granted
-            .iter()
-            .filter(|(_, (_, at))| due(*at))
-            .map(|(p, _)| *p)
-            .collect();
-        let mut grants: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
-        for partition in due {
-            if let Some((owner, _)) = self.holding(partition) {
-                self.granted.insert(partition, (owner, self.ticks));
-                grants.entry(owner).or_default().push(partition);
-            }
-        }
-        for (owner, partitions) in grants {
-            let held = self.report(partitions);
-            self.actions.push(Action::Send(owner, Message::Grant(held)));
-        }
-    }
-
-    /// Whoever granted a partition may have died before the grant was here, and the entries with
-    /// it; but somebody must serve it.
-    fn believe_rumours(&mut self) {
-        let due = |since: u64| self.ticks - since >= RUMOUR_TICKS;
-        let believed: Vec<(PartitionId, u32)> = self
-            .rumours
-            .iter()
-            .filter(|(_, (_, since))| due(*since))
-            .map(|(partition, (epoch, _))| (*partition, *epoch))
-            .collect();
-        self.rumours.retain(|_, (_, since)| !due(*since));
-        for &(partition, epoch) in &believed {
-            let was_mine = self.held[partition.index()].owner == Some(self.me);
-            self.own(partition, epoch);
-            if !was_mine {
-                self.actions.push(Action::Role(partition, Role::Owned));
-            }
-        }
-        if !believed.is_empty() {
-            let held = self.report(believed.iter().map(|(partition, _)| *partition));
-            self.actions.push(Action::Broadcast(Message::Held(held)));
-            self.actions.push(Action::Changed);
-        }
-    }
-
-    fn on_release(&mut self, from: NodeId, holdings: &[Holding]) {
-        let mut drop = Vec::new();
-        for &Holding(number, owner, epoch) in holdings.iter().filter(|h| h.0 < PARTITION_COUNT) {
-            let partition = PartitionId(number);
-            let ours = self.held[partition.index()];
-            let known = ours
-                >= Held {
-                    epoch,
-                    owner: Some(NodeId(owner)),
-                };
-            if NodeId(owner) == from && known && ours.owner != Some(self.me) {
-                self.granted.remove(&partition);
-                drop.push(partition);
-            }
-        }
-        if !drop.is_empty() {
-            self.actions.push(Action::Drop(drop));
-        }
-    }
+/// What a peer said of partitions, without what are none.
+fn known<T: Copy>(said: &[(u16, T)]) -> impl Iterator<Item = (PartitionId, T)> + '_ {
+    let known = said.iter().filter(|(number, _)| *number < PARTITION_COUNT);
+    known.map(|(number, what)| (PartitionId(*number), *what))
 }

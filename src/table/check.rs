@@ -12,6 +12,7 @@ impl Table {
     pub fn check_invariants(&self) -> Result<(), String> {
         let mut partitions = vec![0; self.partitions.len()];
         let (mut entries, mut data_bytes, mut timed, mut live_bytes) = (0, 0, 0, 0);
+        let mut tombstones = 0;
         let mut walk = Walk::from_number(0);
         while let Some((handle, header)) = self.log.walk(&mut walk) {
             if header.is_dead() {
@@ -21,7 +22,9 @@ impl Table {
             data_bytes += self.log.data_bytes(handle);
             live_bytes += header.size() as u64;
             timed += usize::from(header.expires());
-            if let Some(entries) = partitions.get_mut(header.partition().index()) {
+            if header.is_tombstone() {
+                tombstones += 1;
+            } else if let Some(entries) = partitions.get_mut(header.partition().index()) {
                 *entries += 1;
             }
             let key = self.log.key(handle);
@@ -31,6 +34,7 @@ impl Table {
         }
         same("entries", entries, self.entries)?;
         same("index", self.index.len() as u64, self.entries)?;
+        same("tombstones", tombstones, self.tombstones)?;
         same("data bytes", data_bytes, self.data_bytes)?;
         same("timed", timed as u64, self.timed as u64)?;
         same("live bytes", live_bytes, self.log.live_bytes())?;

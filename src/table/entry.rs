@@ -89,6 +89,11 @@ impl Header {
         self.meta & EXPIRES != 0
     }
 
+    /// Whether it stands for a value that was deleted.
+    pub(super) fn is_tombstone(self) -> bool {
+        self.meta >> KIND_SHIFT & 31 == Kind::Tombstone as u32
+    }
+
     pub(super) fn is_external(self) -> bool {
         self.meta & EXTERNAL != 0
     }

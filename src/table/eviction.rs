@@ -7,7 +7,7 @@
 //! its frequency less one. Eviction walks entry by entry; memory is given back with the last entry
 //! of a segment, so a call goes ahead of need by at most one segment.
 
-use super::Table;
+use super::{Evictee, Table};
 use super::entry::FREQUENCY_MAX;
 use super::segment::Queue;
 use crate::clock::UnixMs;
@@ -73,8 +73,21 @@ impl Table {
             self.ghost.insert(hash);
         }
         self.counts.evictions += 1;
+        self.note_evicted(handle);
         self.remove_handle(handle);
         Evicted::Gone
+    }
+
+    /// A tombstone's going concerns nobody: copies have their own.
+    fn note_evicted(&mut self, handle: u32) {
+        let header = self.log.header(handle);
+        if let Some(evicted) = self.evicted.as_mut().filter(|_| !header.is_tombstone()) {
+            evicted.push(Evictee {
+                partition: header.partition(),
+                key: bytes::Bytes::copy_from_slice(self.log.key(handle)),
+                version: self.log.entry(handle, &self.nodes).version,
+            });
+        }
     }
 
     /// Marks an entry as used.

@@ -1,40 +1,98 @@
-//! What the writer's lock guards: the table, the roles of the partitions, the version source.
+//! What the writer's lock guards: the table, the roles of the partitions, the version source, what
+//! operations have led to.
 //!
-//! Pure but for the table that it changes; the caller holds the lock and brings the time.
+//! Pure but for the table that it changes and the lanes that it fills; the caller holds the lock and
+//! brings the time.
 
-use std::collections::HashMap;
+mod copy;
+mod merge;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use self::copy::Verdict;
+pub use self::merge::{Discarded, Merge, Parted};
+
 use super::Error;
 use crate::clock::UnixMs;
-use crate::command::{self, Command, Effect, Entry, EntryRef, Limits, Reply};
+use crate::command::{self, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Reply};
+use crate::config::policy::{Acknowledge, Policies};
 use crate::key::{PARTITION_COUNT, PartitionId};
+use crate::replication::{
+    Change, Done, Lane, Lanes, Operations, Remembered, Ticket, encode_put,
+};
 use crate::table::{Cursor, Table};
-use crate::version::{Hlc, HlcSource, NodeId, Version};
+use crate::version::{HlcSource, NodeId, TAKEOVER_MS, Version};
+
+/// Operations are remembered for so long: a client may send one with a key of its own again.
+const OPERATION_KEEP_MS: u64 = 600_000;
+/// Most operations that a writer remembers.
+const OPERATIONS_MAX: usize = 64 * 1024;
+
+/// Where the effects of a partition go.
+#[derive(Debug, Default)]
+pub struct Sinks {
+    /// Copies whose acknowledgement a write waits for.
+    pub in_sync: Vec<Arc<Lane>>,
+    /// Copies that are being made.
+    pub syncing: Vec<Arc<Lane>>,
+}
+
+impl Sinks {
+    fn all(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.in_sync.iter().chain(&self.syncing)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.in_sync.is_empty() && self.syncing.is_empty()
+    }
+}
 
 /// What this node is to a partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Role {
-    /// Somebody else, or nobody, owns it. Entries may still be held for their new owner to fetch.
+    /// It does not answer for it. Entries may still be here, for others to fetch.
     #[default]
     Elsewhere,
-    /// This node owns it, but not all of its entries have arrived from the previous holder: a key
-    /// that is not here must be fetched before a command is applied to it.
-    Arriving(NodeId),
-    /// This node owns it and holds it whole.
-    Owned,
+    /// It holds a copy, and takes what this owner changes.
+    Backup(NodeId),
+    /// It orders the writes.
+    Owned {
+        /// Where effects go.
+        sinks: Arc<Sinks>,
+        /// Whether writes wait.
+        frozen: bool,
+    },
+}
+
+impl Role {
+    /// The role of an owner without copies.
+    #[must_use]
+    pub fn alone() -> Role {
+        Role::Owned {
+            sinks: Arc::default(),
+            frozen: false,
+        }
+    }
+
+    /// Whether this node answers for the partition.
+    #[must_use]
+    pub fn is_owned(&self) -> bool {
+        matches!(self, Role::Owned { .. })
+    }
 }
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was carried out.
-    Done(Reply),
-    /// This node does not own the partition (any more); nothing was done.
+    /// It was carried out. What it changed is with all copies once the ticket, if there is one, is
+    /// done.
+    Done(Reply, Option<Ticket>),
+    /// It was carried out, and what it came to is not known any more.
+    Forgotten,
+    /// This node does not answer for the partition, or not at the moment; nothing was done.
     Elsewhere,
-    /// The key must be fetched from this holder first; nothing was done.
-    Fetch(NodeId),
 }
 
 /// An entry on its way from one holder to another.
@@ -57,72 +115,116 @@ pub struct Scanned {
     pub next: Option<Cursor>,
 }
 
+/// What a core is made with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The node that signs versions.
+    pub node: NodeId,
+    /// Bounds of values.
+    pub limits: Limits,
+    /// How many copies a key has, and what a write waits for.
+    pub policies: Policies,
+    /// How long a delete is remembered, in milliseconds.
+    pub tombstone_ms: u64,
+    /// The ways to other nodes.
+    pub lanes: Lanes,
+}
+
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Core {
+pub struct Core {
     pub(super) table: Table,
+    setup: Setup,
     roles: Box<[Role]>,
+    epochs: Box<[u32]>,
     /// How often each partition's role was set: whoever works on one for a while sees whether it
     /// has been away meanwhile.
     turns: Box<[u32]>,
-    /// Keys of arriving partitions that are known to be absent: deleted here since, or never held
-    /// by the previous holder. What the stream still brings for them is older than the version.
-    settled: HashMap<Bytes, (PartitionId, Version)>,
     versions: HlcSource,
-    node: NodeId,
-    limits: Limits,
+    operations: Operations,
+    /// Whether there was ever another node that might have copies. Without one nobody needs to hear
+    /// of deletes and evictions.
+    has_company: bool,
+    missed: u64,
 }
 
 impl Core {
-    pub(super) fn new(table: Table, node: NodeId, limits: Limits) -> Core {
+    /// A core around a table.
+    #[must_use]
+    pub fn new(table: Table, setup: Setup) -> Core {
+        let count = usize::from(PARTITION_COUNT);
         Core {
             table,
-            roles: vec![Role::default(); usize::from(PARTITION_COUNT)].into(),
-            turns: vec![0; usize::from(PARTITION_COUNT)].into(),
-            settled: HashMap::new(),
+            setup,
+            roles: vec![Role::default(); count].into(),
+            epochs: vec![0; count].into(),
+            turns: vec![0; count].into(),
             versions: HlcSource::default(),
-            node,
-            limits,
+            operations: Operations::new(OPERATIONS_MAX, OPERATION_KEEP_MS),
+            has_company: false,
+            missed: 0,
         }
     }
 
-    pub(super) fn role(&self, partition: PartitionId) -> Role {
-        self.roles[partition.index()]
+    /// The role of a partition.
+    #[must_use]
+    pub fn role(&self, partition: PartitionId) -> &Role {
+        &self.roles[partition.index()]
     }
 
     pub(super) fn turn(&self, partition: PartitionId) -> u32 {
         self.turns[partition.index()]
     }
 
-    pub(super) fn arriving(&self) -> usize {
-        self.roles
-            .iter()
-            .filter(|role| matches!(role, Role::Arriving(_)))
-            .count()
+    /// Effects of owners that a copy here took without having had the entry before.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
-    pub(super) fn set_roles(&mut self, partitions: &[PartitionId], role: Role) {
-        if matches!(role, Role::Arriving(_)) {
-            self.drop_leftovers(partitions);
+    /// Values of the partitions that this node owns.
+    #[must_use]
+    pub fn owned_entries(&self) -> u64 {
+        let owned = PartitionId::all().filter(|partition| self.role(*partition).is_owned());
+        owned.map(|partition| self.table.partition_entries(partition)).sum()
+    }
+
+    /// Sets the role of partitions, which are at these epochs.
+    pub fn set_roles(&mut self, partitions: &[(PartitionId, u32)], role: &Role, now: UnixMs) {
+        let alone = matches!(role, Role::Owned { sinks, .. } if sinks.is_empty());
+        if !self.has_company && !alone && !matches!(role, Role::Elsewhere) {
+            self.has_company = true;
+            self.table.note_evictions();
         }
+        for &(partition, epoch) in partitions {
+            let at = partition.index();
+            if matches!(role, Role::Backup(_)) && epoch < self.epochs[at] {
+                // An effect of the next owner was here before the news of it.
+                continue;
+            }
+            if role.is_owned() && !self.roles[at].is_owned() && self.has_company {
+                self.versions.jump_past(UnixMs(now.0 + TAKEOVER_MS));
+            }
+            self.roles[at] = role.clone();
+            self.epochs[at] = self.epochs[at].max(epoch);
+            self.turns[at] = self.turns[at].wrapping_add(1);
+        }
+    }
+
+    /// Forgets what is still here of partitions whose copy is begun anew: it is out of date, and
+    /// must not pass for what has arrived.
+    pub fn reset(&mut self, partitions: &[PartitionId]) {
         for partition in partitions {
-            self.roles[partition.index()] = role;
-            self.turns[partition.index()] = self.turns[partition.index()].wrapping_add(1);
+            let turn = &mut self.turns[partition.index()];
+            *turn = turn.wrapping_add(1);
         }
-        if !matches!(role, Role::Arriving(_)) && !self.settled.is_empty() {
-            self.settled.retain(|_, (of, _)| !partitions.contains(of));
-        }
-    }
-
-    /// What is still here of a partition that was elsewhere meanwhile is out of date, and must not
-    /// pass for what has arrived.
-    fn drop_leftovers(&mut self, partitions: &[PartitionId]) {
-        let left = |p: &&PartitionId| {
-            self.role(**p) == Role::Elsewhere && self.table.partition_entries(**p) > 0
-        };
-        let leftovers: Vec<PartitionId> = partitions.iter().filter(left).copied().collect();
-        if !leftovers.is_empty() {
-            let wanted = |p: PartitionId| leftovers.contains(&p);
-            self.drop_partitions(wanted, Cursor::default(), usize::MAX);
+        let left = |p: &&PartitionId| self.table.partition_entries(**p) > 0;
+        if self.table.stats().tombstones > 0 || partitions.iter().any(|p| left(&p)) {
+            let mut wanted = vec![false; usize::from(PARTITION_COUNT)];
+            partitions.iter().for_each(|p| wanted[p.index()] = true);
+            let roles = &self.roles;
+            let wanted = |p: PartitionId| wanted[p.index()] && !roles[p.index()].is_owned();
+            self.table.remove_partitions(wanted, Cursor::default(), usize::MAX);
         }
     }
 
@@ -133,108 +235,166 @@ impl Core {
         now: UnixMs,
         read: impl FnOnce(Option<EntryRef<'_>>) -> R,
     ) -> Option<R> {
-        match self.roles[partition.index()] {
-            Role::Owned => Some(read(self.table.get(key, now))),
-            Role::Elsewhere => None,
-            Role::Arriving(_) if self.knows(key, now) => Some(read(self.table.get(key, now))),
-            Role::Arriving(_) => None,
-        }
+        self.roles[partition.index()]
+            .is_owned()
+            .then(|| read(self.table.get(key, now)))
     }
 
-    /// Whether an arriving key needs no fetching.
-    fn knows(&self, key: &[u8], now: UnixMs) -> bool {
-        self.settled.contains_key(key) || self.table.peek(key, now).is_some()
-    }
-
-    pub(super) fn apply(
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// See [`Error`]; then nothing has changed.
+    pub fn apply(
         &mut self,
         partition: PartitionId,
         command: &Command,
+        operation: Option<OperationId>,
         now: UnixMs,
     ) -> Result<Outcome, Error> {
         let key = command.key().as_bytes();
         #[cfg(test)]
         assert_ne!(key, super::tests::POISON, "a poisonous command");
-        match self.roles[partition.index()] {
-            Role::Elsewhere => return Ok(Outcome::Elsewhere),
-            Role::Arriving(from) if !self.knows(key, now) => return Ok(Outcome::Fetch(from)),
-            Role::Arriving(_) | Role::Owned => {}
-        }
-        let current = if command.is_read() {
-            self.table.get(key, now)
-        } else {
-            self.table.peek(key, now)
+        let Role::Owned { sinks, frozen } = &self.roles[partition.index()] else {
+            return Ok(Outcome::Elsewhere);
         };
-        let seen = current.map(|entry| entry.version.hlc);
-        let (versions, node) = (&mut self.versions, self.node);
-        let next = || Version {
-            hlc: versions.next(now, seen),
+        if command.is_read() {
+            return self.apply_read(command, now);
+        }
+        if *frozen {
+            return Ok(Outcome::Elsewhere);
+        }
+        let sinks = Arc::clone(sinks);
+        if let Some(id) = operation
+            && let Some(known) = self.operations.get(id)
+        {
+            return Ok(again(known, command, self.table.peek(key, now)));
+        }
+        let present = self.table.peek(key, now);
+        let previous = present.map(|entry| entry.version);
+        let current = present.filter(|entry| entry.kind != Kind::Tombstone);
+        let grown = command.bytes() + current.map_or(0, |entry| entry.data.len());
+        if let Some(lane) = sinks.all().find(|lane| !lane.has_room(grown)) {
+            return Err(Error::Backlog(lane.node()));
+        }
+        let (versions, node) = (&mut self.versions, self.setup.node);
+        let mut next = || Version {
+            hlc: versions.next(now, previous.map(|version| version.hlc)),
             node,
         };
-        let (effect, reply) = command::apply(command, current, now, next, &self.limits)?;
+        let (effect, reply) = command::apply(command, current, now, &mut next, &self.setup.limits)?;
+        let entry = match effect {
+            Effect::None => return Ok(Outcome::Done(reply, None)),
+            Effect::Put(entry) => entry,
+            Effect::Delete => tombstone(next(), now, self.setup.tombstone_ms),
+        };
         let key = command.key().clone().into_bytes();
-        self.carry_out(partition, key, effect, seen, now)?;
-        Ok(Outcome::Done(reply))
+        self.store(partition, &key, &entry, now)?;
+        let done = operation.and_then(|id| Some((id, Done::of(&reply)?)));
+        let ticket = self.send(partition, &key, previous, &entry, done.as_ref(), &sinks);
+        if let Some((id, done)) = done {
+            let ticket = ticket.clone();
+            let remembered = Remembered {
+                partition,
+                done,
+                ticket,
+            };
+            self.operations.remember(id, remembered, now);
+        }
+        self.tell_evictions();
+        Ok(Outcome::Done(reply, ticket))
     }
 
-    fn carry_out(
+    fn apply_read(&mut self, command: &Command, now: UnixMs) -> Result<Outcome, Error> {
+        let current = self.table.get(command.key().as_bytes(), now);
+        let no_version = Version::default;
+        let (_, reply) = command::apply(command, current, now, no_version, &self.setup.limits)?;
+        Ok(Outcome::Done(reply, None))
+    }
+
+    /// Puts an entry, or, for a delete that nobody else has to hear of, takes it away.
+    fn store(
         &mut self,
         partition: PartitionId,
-        key: Bytes,
-        effect: Effect,
-        seen: Option<Hlc>,
+        key: &[u8],
+        entry: &Entry,
         now: UnixMs,
     ) -> Result<(), Error> {
-        match effect {
-            Effect::None => {}
-            Effect::Put(entry) => {
-                self.table
-                    .put(partition, &key, entry.as_ref(), now)
-                    .map_err(Error::from)?;
-                if !self.settled.is_empty() {
-                    self.settled.remove(&key);
-                }
-            }
-            Effect::Delete => {
-                let version = Version {
-                    hlc: self.versions.next(now, seen),
-                    node: self.node,
+        if entry.kind == Kind::Tombstone && !self.has_company {
+            self.table.remove(key, now);
+            return Ok(());
+        }
+        let put = self.table.put(partition, key, entry.as_ref(), now);
+        if put.is_err() && entry.kind == Kind::Tombstone {
+            // No room even for that: at least the value must go.
+            self.table.remove(key, now);
+            return Ok(());
+        }
+        put.map_err(Error::from)
+    }
+
+    /// Sends what changed to the copies.
+    fn send(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        previous: Option<Version>,
+        entry: &Entry,
+        done: Option<&(OperationId, Done)>,
+        sinks: &Sinks,
+    ) -> Option<Ticket> {
+        if sinks.is_empty() {
+            return None;
+        }
+        let policy = self.setup.policies.of(key);
+        let awaited = match policy.acknowledge {
+            Acknowledge::Owner => 0,
+            Acknowledge::Backup => sinks.in_sync.len().min(usize::from(policy.backups)),
+        };
+        let ticket = (awaited > 0).then(|| Ticket::new(awaited));
+        let place = (partition, self.epochs[partition.index()]);
+        let done = done.map(|(id, done)| (*id, done));
+        let effect = encode_put(place, key, previous, entry.as_ref(), done);
+        for (place, lane) in sinks.all().enumerate() {
+            let ticket = ticket.as_ref().filter(|_| place < awaited);
+            lane.push(effect.clone(), ticket.cloned());
+        }
+        ticket
+    }
+
+    /// Tells the copies, or the owners, of what was evicted here.
+    pub fn tell_evictions(&mut self) {
+        if !self.has_company {
+            return;
+        }
+        for evictee in self.table.take_evicted() {
+            let at = evictee.partition.index();
+            let effect = |change| {
+                let effect = crate::replication::Effect {
+                    partition: evictee.partition,
+                    epoch: self.epochs[at],
+                    key: evictee.key.clone(),
+                    change,
+                    operation: None,
                 };
-                self.table.remove(&key, now);
-                if matches!(self.roles[partition.index()], Role::Arriving(_)) {
-                    self.settled.insert(key, (partition, version));
+                effect.encode()
+            };
+            match &self.roles[at] {
+                Role::Elsewhere => {}
+                Role::Backup(owner) => {
+                    let lane = self.setup.lanes.lane(*owner);
+                    lane.push(effect(Change::Evicted(evictee.version)), None);
+                }
+                Role::Owned { sinks, .. } if sinks.is_empty() => {}
+                Role::Owned { sinks, .. } => {
+                    let effect = effect(Change::Evict(evictee.version));
+                    sinks.all().for_each(|lane| lane.push(effect.clone(), None));
                 }
             }
         }
-        Ok(())
     }
 
-    pub(super) fn absorb(&mut self, moved: &Moved, now: UnixMs) -> bool {
-        let expired = moved.entry.expires_at.is_some_and(|at| at <= now);
-        let theirs = moved.entry.version;
-        let ours = self.table.peek(&moved.key, now).map(|entry| entry.version);
-        let settled = self.settled.get(&moved.key).map(|(_, version)| *version);
-        if self.roles[moved.partition.index()] == Role::Elsewhere
-            || expired
-            || ours.max(settled).is_some_and(|ours| ours >= theirs)
-        {
-            return false;
-        }
-        let put = self
-            .table
-            .put(moved.partition, &moved.key, moved.entry.as_ref(), now);
-        put.is_ok()
-    }
-
-    pub(super) fn absorb_absence(&mut self, partition: PartitionId, key: Bytes) {
-        if matches!(self.roles[partition.index()], Role::Arriving(_)) {
-            self.settled
-                .entry(key)
-                .or_insert((partition, Version::default()));
-        }
-    }
-
-    pub(super) fn scan(
+    /// Copies entries, tombstones among them, of the `wanted` partitions, about `bytes_max` bytes.
+    pub fn scan(
         &mut self,
         cursor: Cursor,
         now: UnixMs,
@@ -258,8 +418,39 @@ impl Core {
         Scanned { entries, next }
     }
 
+    /// Operations of some partitions that somebody may still ask for.
+    #[must_use]
+    pub fn operations_of(&self, wanted: impl Fn(PartitionId) -> bool) -> Vec<Operation> {
+        let found = self.operations.of(wanted);
+        found
+            .map(|(partition, id, done)| Operation {
+                partition,
+                id,
+                done: done.clone(),
+            })
+            .collect()
+    }
+
+    /// Takes over what another holder remembers.
+    pub fn learn(&mut self, operation: Operation, now: UnixMs) {
+        let remembered = Remembered {
+            partition: operation.partition,
+            done: operation.done,
+            ticket: None,
+        };
+        self.operations.remember(operation.id, remembered, now);
+    }
+
+    /// Tidies up, at most about `work_max` entries' worth; whether more is due.
+    pub fn maintain(&mut self, now: UnixMs, work_max: usize) -> bool {
+        self.operations.forget_old(now);
+        let more = self.table.maintain(now, work_max);
+        self.tell_evictions();
+        more
+    }
+
     /// Drops entries of partitions that live elsewhere; where to go on, or `None`.
-    pub(super) fn drop_partitions(
+    pub fn drop_partitions(
         &mut self,
         wanted: impl Fn(PartitionId) -> bool,
         cursor: Cursor,
@@ -267,7 +458,40 @@ impl Core {
     ) -> Option<Cursor> {
         // A partition may have come back since it was to be dropped.
         let roles = &self.roles;
-        let wanted = |p: PartitionId| roles[p.index()] == Role::Elsewhere && wanted(p);
+        let elsewhere = |p: PartitionId| matches!(roles[p.index()], Role::Elsewhere);
+        let wanted = |p: PartitionId| elsewhere(p) && wanted(p);
         self.table.remove_partitions(wanted, cursor, work_max)
+    }
+}
+
+/// What an operation has led to, on its way to another holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its key's partition.
+    pub partition: PartitionId,
+    /// Its id.
+    pub id: OperationId,
+    /// What it has led to.
+    pub done: Done,
+}
+
+/// What an operation that was applied before came to.
+fn again(known: &Remembered, command: &Command, current: Option<EntryRef<'_>>) -> Outcome {
+    if known.ticket.as_ref().and_then(Ticket::outcome) == Some(false) {
+        // Its copies follow another owner, which this node is about to hear of.
+        return Outcome::Elsewhere;
+    }
+    match known.done.reply(command, current) {
+        Some(reply) => Outcome::Done(reply, known.ticket.clone()),
+        None => Outcome::Forgotten,
+    }
+}
+
+fn tombstone(version: Version, now: UnixMs, keep_ms: u64) -> Entry {
+    Entry {
+        kind: Kind::Tombstone,
+        data: Bytes::new(),
+        version,
+        expires_at: Some(UnixMs(now.0.saturating_add(keep_ms))),
     }
 }

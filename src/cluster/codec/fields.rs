@@ -1,25 +1,12 @@
-//! The parts that messages are made of: numbers, lengths, versions, conditions, entries, replies.
-//!
-//! What is written here is read back by its namesake; a read takes nothing on trust.
+//! Conditions and replies, as they lie in messages.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
-use super::Malformed;
-use crate::clock::UnixMs;
-use crate::command::{Condition, Entry, EntryRef, Kind, Reply};
-use crate::version::{Hlc, NodeId, Version};
-
-pub(super) fn put_version(out: &mut Vec<u8>, version: Version) {
-    out.extend_from_slice(&version.hlc.0.to_le_bytes());
-    out.extend_from_slice(&version.node.0.to_le_bytes());
-}
-
-pub(super) fn get_version(b: &mut Bytes) -> Result<Version, Malformed> {
-    Ok(Version {
-        hlc: Hlc(get_u64(b)?),
-        node: NodeId(get_u32(b)?),
-    })
-}
+use crate::command::{Condition, Reply};
+use crate::fields::{
+    Malformed, get_entry, get_u8, get_u16, get_version, put_entry, put_version,
+};
+use crate::version::Version;
 
 pub(super) fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
     let (number, versions): (u8, &[Version]) = match condition {
@@ -59,50 +46,6 @@ pub(super) fn get_condition(b: &mut Bytes) -> Result<Condition, Malformed> {
         4 => Ok(Condition::VersionNotIn(versions()?)),
         _ => Err(Malformed),
     }
-}
-
-pub(super) fn put_option(out: &mut Vec<u8>, number: Option<u64>) {
-    out.push(u8::from(number.is_some()));
-    if let Some(number) = number {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-}
-
-pub(super) fn get_option(b: &mut Bytes) -> Result<Option<u64>, Malformed> {
-    match get_u8(b)? {
-        0 => Ok(None),
-        1 => Ok(Some(get_u64(b)?)),
-        _ => Err(Malformed),
-    }
-}
-
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-pub(super) fn get_bytes(b: &mut Bytes) -> Result<Bytes, Malformed> {
-    let length = get_u32(b)? as usize;
-    if length > b.len() {
-        return Err(Malformed);
-    }
-    Ok(b.split_to(length))
-}
-
-pub(super) fn get_u8(b: &mut Bytes) -> Result<u8, Malformed> {
-    b.try_get_u8().map_err(|_| Malformed)
-}
-
-pub(super) fn get_u16(b: &mut Bytes) -> Result<u16, Malformed> {
-    b.try_get_u16_le().map_err(|_| Malformed)
-}
-
-pub(in crate::cluster) fn get_u32(b: &mut Bytes) -> Result<u32, Malformed> {
-    b.try_get_u32_le().map_err(|_| Malformed)
-}
-
-pub(in crate::cluster) fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
-    b.try_get_u64_le().map_err(|_| Malformed)
 }
 
 pub(super) fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
@@ -150,23 +93,4 @@ pub(super) fn get_reply(b: &mut Bytes) -> Result<Reply, Malformed> {
         }
         _ => Err(Malformed),
     }
-}
-
-pub(super) fn put_entry(out: &mut Vec<u8>, entry: EntryRef<'_>) {
-    out.push(entry.kind as u8);
-    put_version(out, entry.version);
-    put_option(out, entry.expires_at.map(|at| at.0));
-    put_bytes(out, entry.data);
-}
-
-pub(super) fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
-    let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
-    let version = get_version(b)?;
-    let expires_at = get_option(b)?.map(UnixMs);
-    Ok(Entry {
-        kind,
-        data: get_bytes(b)?,
-        version,
-        expires_at,
-    })
 }

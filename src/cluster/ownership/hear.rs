@@ -1,0 +1,258 @@
+//! What a node makes of the word of others.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Held, Holding, Message, Ownership, Part, RUMOUR_TICKS, REPEAT_TICKS, UNLISTED_TICKS, known,
+};
+use crate::key::{PARTITION_COUNT, PartitionId};
+use crate::version::NodeId;
+
+/// When two sides of a cut parted is known as well as a death is noticed: so much later, at most
+/// (milliseconds).
+const NOTICE_MS: u64 = 5_000;
+
+impl Ownership {
+    pub(super) fn on_held(&mut self, from: NodeId, holdings: &[Holding]) {
+        self.may_found = true;
+        let mut outranked = Vec::new();
+        for holding in holdings.iter().filter(|h| h.partition < PARTITION_COUNT) {
+            let partition = PartitionId(holding.partition);
+            let ours = self.held[partition.index()];
+            let theirs = holding.held();
+            if ours.outranks(&theirs) {
+                outranked.push(partition);
+            } else if !theirs.outranks(&ours) {
+                continue;
+            } else if theirs.owner == Some(self.me) {
+                self.on_named(partition, &ours, theirs);
+            } else {
+                self.adopt(partition, &ours, theirs);
+            }
+        }
+        let outranked = self.report(outranked);
+        if !outranked.is_empty() {
+            self.outbox.sends.push((from, Message::Held(outranked)));
+        }
+    }
+
+    /// Others say that this node owns a partition.
+    fn on_named(&mut self, partition: PartitionId, ours: &Held, theirs: Held) {
+        if ours.owner == Some(self.me) {
+            // That was in an earlier life of this node.
+            let epoch = theirs.epoch + 1;
+            self.set_held(partition, Held { epoch, ..*ours });
+        } else if self.copies.is_complete(partition) {
+            // The owner before has waited until this copy had everything.
+            self.set_held(partition, theirs);
+        } else {
+            // To answer without the entries would be to deny them.
+            let rumour = self.rumours.entry(partition).or_insert((theirs.epoch, self.ticks));
+            rumour.0 = rumour.0.max(theirs.epoch);
+        }
+    }
+
+    /// Takes over another's word about a partition that is not this node's by it.
+    fn adopt(&mut self, partition: PartitionId, ours: &Held, theirs: Held) {
+        let Some(owner) = theirs.owner else { return };
+        let was_mine = ours.owner == Some(self.me);
+        self.held[partition.index()] = theirs;
+        self.note(partition, ours, &theirs);
+        if self.rumours.get(&partition).is_some_and(|(epoch, _)| *epoch < theirs.epoch) {
+            self.rumours.remove(&partition);
+        }
+        if was_mine {
+            let parted = self.parted_from(owner);
+            self.conceded.insert(partition, (parted, self.ticks));
+            let concede = Message::Concede(vec![(partition.0, parted)]);
+            self.outbox.sends.push((owner, concede));
+            return;
+        }
+        let Some(followed) = self.copies.owner(partition) else {
+            return;
+        };
+        let listed = theirs.backups.contains(self.me);
+        let complete = self.copies.is_complete(partition);
+        if listed && complete {
+            self.copies.follow(partition, owner);
+        } else if followed == owner && !ours.backups.contains(self.me) {
+            // The copy is being made, or its owner has not yet heard that it is there.
+        } else if !self.conceded.contains_key(&partition) {
+            self.forget(partition);
+        }
+    }
+
+    /// Since when this node and that one may have written without each other's knowledge.
+    fn parted_from(&self, node: NodeId) -> u64 {
+        let died_at = self.died_at.get(&node);
+        died_at.map_or(u64::MAX, |at| at.saturating_sub(NOTICE_MS))
+    }
+
+    pub(super) fn on_offer(&mut self, from: NodeId, offers: &[(u16, u32)]) {
+        let (mut synced, mut unknown) = (Vec::new(), Vec::new());
+        for (partition, offer) in known(offers) {
+            let owner = self.held[partition.index()].owner;
+            if owner != Some(from) {
+                unknown.push(partition);
+            } else if self.conceded.contains_key(&partition) {
+                // What is here must first be taken over.
+            } else if self.copies.offer(partition) == Some((from, offer)) {
+                self.copies.heard(partition, self.ticks);
+                if self.copies.is_complete(partition) {
+                    synced.push((partition.0, offer));
+                }
+            } else {
+                self.copies.begin(partition, from, offer, self.ticks);
+                self.outbox.dirty.insert(partition);
+                self.outbox.reset.insert(partition);
+                self.outbox.syncs.entry(from).or_default().push(partition);
+            }
+        }
+        let unknown = self.report(unknown);
+        if !unknown.is_empty() {
+            self.outbox.sends.push((from, Message::Held(unknown)));
+        }
+        if !synced.is_empty() {
+            self.outbox.sends.push((from, Message::Synced(synced)));
+        }
+    }
+
+    /// All entries of these partitions, which `from` owns, have come.
+    pub fn synced(&mut self, from: NodeId, partitions: &[PartitionId]) {
+        let mut synced = Vec::new();
+        for &partition in partitions {
+            if let Some(offer) = self.copies.complete(partition, from, self.ticks) {
+                synced.push((partition.0, offer));
+            }
+        }
+        if !synced.is_empty() {
+            self.outbox.sends.push((from, Message::Synced(synced)));
+        }
+    }
+
+    pub(super) fn on_synced(&mut self, from: NodeId, partitions: &[(u16, u32)]) {
+        for (partition, offer) in known(partitions) {
+            let Some(mine) = self.mine.get_mut(&partition) else {
+                continue;
+            };
+            let before = mine.syncing.len();
+            mine.syncing.retain(|s| (s.node, s.offer) != (from, offer));
+            if mine.syncing.len() == before {
+                continue;
+            }
+            let held = self.held[partition.index()];
+            let backups = held.backups.with(from);
+            let epoch = held.epoch + 1;
+            self.set_held(partition, Held { epoch, backups, ..held });
+        }
+    }
+
+    pub(super) fn on_concede(&mut self, from: NodeId, partitions: &[(u16, u64)]) {
+        let mut elsewhere = Vec::new();
+        let ours = self.parted_from(from);
+        for (partition, theirs) in known(partitions) {
+            let Some(mine) = self.mine.get_mut(&partition) else {
+                elsewhere.push(partition);
+                continue;
+            };
+            if !mine.merging.contains(&from) {
+                mine.merging.push(from);
+            }
+            let part = Part {
+                partition,
+                theirs_since: theirs,
+                ours_since: ours,
+            };
+            self.outbox.merges.entry(from).or_default().push(part);
+        }
+        let elsewhere = self.report(elsewhere);
+        if !elsewhere.is_empty() {
+            self.outbox.sends.push((from, Message::Held(elsewhere)));
+        }
+    }
+
+    /// What was lacking here of these partitions has come from `from`, and is with their copies.
+    pub fn merged(&mut self, from: NodeId, partitions: &[PartitionId]) {
+        let mut merged = Vec::new();
+        for partition in partitions {
+            if let Some(mine) = self.mine.get_mut(partition) {
+                mine.merging.retain(|node| *node != from);
+                merged.push(partition.0);
+            }
+        }
+        if !merged.is_empty() {
+            self.outbox.sends.push((from, Message::Merged(merged)));
+        }
+    }
+
+    pub(super) fn on_merged(&mut self, from: NodeId, partitions: &[u16]) {
+        let numbers: Vec<(u16, ())> = partitions.iter().map(|number| (*number, ())).collect();
+        for (partition, ()) in known(&numbers) {
+            let is_owner = self.held[partition.index()].owner == Some(from);
+            if is_owner && self.conceded.remove(&partition).is_some() {
+                self.forget(partition);
+            }
+        }
+    }
+
+    /// Whoever could take a partition over from an earlier life of this node has had the time.
+    pub(super) fn believe_rumours(&mut self) {
+        if !self.serving {
+            return;
+        }
+        let ticks = self.ticks;
+        let due = |since: u64| ticks - since >= RUMOUR_TICKS;
+        let believed: Vec<(PartitionId, u32)> = self
+            .rumours
+            .iter()
+            .filter(|(_, (_, since))| due(*since))
+            .map(|(partition, (epoch, _))| (*partition, *epoch))
+            .collect();
+        self.rumours.retain(|_, (_, since)| !due(*since));
+        for (partition, epoch) in believed {
+            let ours = self.held[partition.index()];
+            self.taken_empty += 1;
+            self.take(partition, epoch.saturating_sub(ours.epoch) + 1);
+        }
+    }
+
+    /// Repeats what may have been lost with a session.
+    pub(super) fn say_again(&mut self) {
+        let ticks = self.ticks;
+        let mut concessions: BTreeMap<NodeId, Vec<(u16, u64)>> = BTreeMap::new();
+        for (partition, (parted, said)) in &mut self.conceded {
+            let owner = self.held[partition.index()].owner;
+            if let Some(owner) = owner.filter(|_| ticks - *said >= REPEAT_TICKS) {
+                *said = ticks;
+                concessions.entry(owner).or_default().push((partition.0, *parted));
+            }
+        }
+        let sends = concessions.into_iter();
+        let sends = sends.map(|(owner, partitions)| (owner, Message::Concede(partitions)));
+        self.outbox.sends.extend(sends);
+        if ticks.is_multiple_of(REPEAT_TICKS) {
+            // The shell ignores what is under way.
+            for (partition, owner) in self.copies.syncing() {
+                self.outbox.syncs.entry(owner).or_default().push(partition);
+            }
+            self.forget_unlisted();
+        }
+    }
+
+    /// A copy whose owner has not wanted it for long gets no changes any more.
+    fn forget_unlisted(&mut self) {
+        let long_ago = self.ticks.saturating_sub(UNLISTED_TICKS);
+        let stale: Vec<PartitionId> = self
+            .copies
+            .heard_before(long_ago)
+            .filter(|p| {
+                let held = &self.held[p.index()];
+                !held.backups.contains(self.me)
+                    && held.owner.is_some_and(|owner| self.members.alive.contains(&owner))
+            })
+            .collect();
+        for partition in stale {
+            self.forget(partition);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The parts that messages between nodes are made of: numbers, lengths, versions, entries.
+//!
+//! What is written here is read back by its namesake. Numbers are little-endian. A read takes
+//! nothing on trust: every length is checked against what is there, and what does not decode is an
+//! error, never a panic.
+
+use bytes::{Buf, Bytes};
+
+use crate::clock::UnixMs;
+use crate::command::{Entry, EntryRef, Kind};
+use crate::version::{Hlc, NodeId, Version};
+
+/// The message was malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a malformed message from a peer")]
+pub struct Malformed;
+
+pub(crate) fn put_version(out: &mut Vec<u8>, version: Version) {
+    out.extend_from_slice(&version.hlc.0.to_le_bytes());
+    out.extend_from_slice(&version.node.0.to_le_bytes());
+}
+
+pub(crate) fn get_version(b: &mut Bytes) -> Result<Version, Malformed> {
+    Ok(Version {
+        hlc: Hlc(get_u64(b)?),
+        node: NodeId(get_u32(b)?),
+    })
+}
+
+pub(crate) fn put_option(out: &mut Vec<u8>, number: Option<u64>) {
+    out.push(u8::from(number.is_some()));
+    if let Some(number) = number {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+pub(crate) fn get_option(b: &mut Bytes) -> Result<Option<u64>, Malformed> {
+    match get_u8(b)? {
+        0 => Ok(None),
+        1 => Ok(Some(get_u64(b)?)),
+        _ => Err(Malformed),
+    }
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+pub(crate) fn get_bytes(b: &mut Bytes) -> Result<Bytes, Malformed> {
+    let length = get_u32(b)? as usize;
+    if length > b.len() {
+        return Err(Malformed);
+    }
+    Ok(b.split_to(length))
+}
+
+pub(crate) fn get_u8(b: &mut Bytes) -> Result<u8, Malformed> {
+    b.try_get_u8().map_err(|_| Malformed)
+}
+
+pub(crate) fn get_u16(b: &mut Bytes) -> Result<u16, Malformed> {
+    b.try_get_u16_le().map_err(|_| Malformed)
+}
+
+pub(crate) fn get_u32(b: &mut Bytes) -> Result<u32, Malformed> {
+    b.try_get_u32_le().map_err(|_| Malformed)
+}
+
+pub(crate) fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
+    b.try_get_u64_le().map_err(|_| Malformed)
+}
+
+pub(crate) fn get_u128(b: &mut Bytes) -> Result<u128, Malformed> {
+    b.try_get_u128_le().map_err(|_| Malformed)
+}
+
+pub(crate) fn put_entry(out: &mut Vec<u8>, entry: EntryRef<'_>) {
+    out.push(entry.kind as u8);
+    put_version(out, entry.version);
+    put_option(out, entry.expires_at.map(|at| at.0));
+    put_bytes(out, entry.data);
+}
+
+pub(crate) fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
+    let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
+    let version = get_version(b)?;
+    let expires_at = get_option(b)?.map(UnixMs);
+    Ok(Entry {
+        kind,
+        data: get_bytes(b)?,
+        version,
+        expires_at,
+    })
+}

@@ -1,0 +1,26 @@
+//! Replication: what a write changes, and how it reaches the copies. Pure: no tokio, no sockets.
+//!
+//! Whatever changes an entry makes an [`Effect`]: the entry as it is now, with its version and the
+//! one before. Deletes are entries as well, of kind tombstone, which keep for a while, so that an
+//! older value that turns up late does not pass for a newer one. An eviction names the version that
+//! went. A copy takes an effect if its version is greater than that of what it has; so the order in
+//! which effects arrive does not matter, nor does it if one arrives twice.
+//!
+//! Each pair of nodes has a [`Lane`] each way. The owner's writer appends effects to the lanes of a
+//! partition's copies under its own lock; a [`Ticket`] is done once all copies that are in sync have
+//! acknowledged. What is not acknowledged is kept, within a bound, and sent again over the next
+//! session.
+//!
+//! [`Operations`] remembers what operations with an id have led to. Ids travel in effects, so that
+//! a write that is sent again to the owner's successor is not applied twice.
+
+mod effect;
+mod lane;
+mod operations;
+mod ticket;
+
+pub(crate) use self::effect::encode_put;
+pub use self::effect::{Change, Effect};
+pub use self::lane::{Counters, Lane, Lanes, Outlet};
+pub use self::operations::{Done, Operations, Remembered};
+pub use self::ticket::{Finished, Ticket};

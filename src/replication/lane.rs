@@ -1,0 +1,261 @@
+//! The way of effects from this node to one other, and all such ways.
+//!
+//! Effects are numbered. A lane keeps each until the other node has answered for it, whatever
+//! sessions come and go: with a new one all that is kept is sent again. What is kept is bounded in
+//! bytes: who wants to write more than that is refused before anything is applied.
+//!
+//! A lane belongs to one life of a node. When the node is held for dead its lane is closed, and all
+//! who wait for it are released: it is no copy any more by then.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rapidhash::RapidHashMap;
+
+use super::{Finished, Ticket};
+use crate::version::NodeId;
+
+/// Takes effects to a node over a session. Called under the lane's lock; must not block.
+pub trait Outlet: Send + Sync {
+    /// Sends an effect with its number.
+    fn effect(&self, number: u64, effect: &Bytes);
+}
+
+/// See the module.
+pub struct Lane {
+    node: NodeId,
+    bytes_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    outlet: Option<Arc<dyn Outlet>>,
+    /// The number of the first effect that is kept.
+    first: u64,
+    kept: VecDeque<Option<Kept>>,
+    bytes: usize,
+    closed: bool,
+}
+
+struct Kept {
+    effect: Bytes,
+    ticket: Option<Ticket>,
+}
+
+/// What a lane's place in the queue costs beside the effect.
+const KEPT_BYTES: usize = 64;
+
+impl Lane {
+    fn new(node: NodeId, bytes_max: usize) -> Lane {
+        Lane {
+            node,
+            bytes_max,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Whether an effect of this size would be taken. One that is larger than the bound is taken by
+    /// an empty lane.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let state = self.state.lock();
+        state.closed || state.bytes == 0 || state.bytes + bytes + KEPT_BYTES <= self.bytes_max
+    }
+
+    /// Sends an effect, and keeps it until it is answered for. A closed lane answers by itself:
+    /// the ticket must be one that nobody waits for yet.
+    pub fn push(&self, effect: Bytes, ticket: Option<Ticket>) {
+        let mut state = self.state.lock();
+        if state.closed {
+            if let Some(ticket) = ticket {
+                ticket.answered(true, &mut Vec::new());
+            }
+            return;
+        }
+        let number = state.first + state.kept.len() as u64;
+        state.bytes += effect.len() + KEPT_BYTES;
+        if let Some(outlet) = &state.outlet {
+            outlet.effect(number, &effect);
+        }
+        state.kept.push_back(Some(Kept { effect, ticket }));
+    }
+
+    /// The node has answered for these numbers (first and last of each range), taking the effects
+    /// or not. What it was not sent is ignored.
+    pub fn answered(&self, ranges: &[(u64, u64)], acknowledged: bool, out: &mut Vec<Finished>) {
+        let mut state = self.state.lock();
+        for &(first, last) in ranges {
+            let end = state.first + state.kept.len() as u64;
+            for number in first.max(state.first)..last.saturating_add(1).min(end) {
+                let place = (number - state.first) as usize;
+                if let Some(kept) = state.kept[place].take() {
+                    state.bytes -= kept.effect.len() + KEPT_BYTES;
+                    if let Some(ticket) = kept.ticket {
+                        ticket.answered(acknowledged, out);
+                    }
+                }
+            }
+        }
+        while let Some(None) = state.kept.front() {
+            state.kept.pop_front();
+            state.first += 1;
+        }
+    }
+
+    /// Effects go over this session from now on, those that are kept first.
+    pub fn open(&self, outlet: Arc<dyn Outlet>) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        for (number, kept) in (state.first..).zip(&state.kept) {
+            if let Some(kept) = kept {
+                outlet.effect(number, &kept.effect);
+            }
+        }
+        state.outlet = Some(outlet);
+    }
+
+    /// There is no session; effects are kept.
+    pub fn suspend(&self) {
+        self.state.lock().outlet = None;
+    }
+
+    /// The node is held for dead, and is no copy of anything any more: all who wait are released.
+    fn close(&self, out: &mut Vec<Finished>) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.outlet = None;
+        state.bytes = 0;
+        let kept = std::mem::take(&mut state.kept);
+        drop(state);
+        for ticket in kept.into_iter().flatten().filter_map(|kept| kept.ticket) {
+            ticket.answered(true, out);
+        }
+    }
+
+    /// The number that the next effect will have.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        let state = self.state.lock();
+        state.first + state.kept.len() as u64
+    }
+
+    /// Whether every effect before this number has been answered for.
+    #[must_use]
+    pub fn is_done_before(&self, number: u64) -> bool {
+        let state = self.state.lock();
+        state.closed || state.first >= number
+    }
+
+    /// Bytes that are kept.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Lane")
+            .field("node", &self.node)
+            .field("first", &state.first)
+            .field("kept", &state.kept.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the lanes have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Effects that copies did not take, since they follow another owner.
+    pub refused: u64,
+    /// Bytes kept for all nodes together.
+    pub bytes: u64,
+}
+
+/// The lanes to all other nodes; cheap to clone.
+#[derive(Clone)]
+pub struct Lanes(Arc<Inner>);
+
+struct Inner {
+    bytes_max: usize,
+    lanes: ArcSwap<RapidHashMap<NodeId, Arc<Lane>>>,
+    refused: AtomicU64,
+}
+
+impl Lanes {
+    /// No lanes yet; each will keep at most `bytes_max` bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Lanes {
+        Lanes(Arc::new(Inner {
+            bytes_max,
+            lanes: ArcSwap::default(),
+            refused: AtomicU64::new(0),
+        }))
+    }
+
+    /// The lane to a node.
+    #[must_use]
+    pub fn lane(&self, node: NodeId) -> Arc<Lane> {
+        if let Some(lane) = self.0.lanes.load().get(&node) {
+            return Arc::clone(lane);
+        }
+        let fresh = Arc::new(Lane::new(node, self.0.bytes_max));
+        self.0.lanes.rcu(|lanes| {
+            let mut lanes = RapidHashMap::clone(lanes);
+            lanes.entry(node).or_insert_with(|| Arc::clone(&fresh));
+            lanes
+        });
+        self.0.lanes.load().get(&node).cloned().unwrap_or(fresh)
+    }
+
+    /// Ends the lane to a node that is held for dead; the next one begins anew.
+    #[must_use]
+    pub fn close(&self, node: NodeId) -> Vec<Finished> {
+        let lane = self.0.lanes.load().get(&node).cloned();
+        self.0.lanes.rcu(|lanes| {
+            let mut lanes = RapidHashMap::clone(lanes);
+            lanes.remove(&node);
+            lanes
+        });
+        let mut finished = Vec::new();
+        if let Some(lane) = lane {
+            lane.close(&mut finished);
+        }
+        finished
+    }
+
+    /// Counts effects that a copy did not take.
+    pub fn count_refused(&self, count: u64) {
+        self.0.refused.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let lanes = self.0.lanes.load();
+        Counters {
+            refused: self.0.refused.load(Ordering::Relaxed),
+            bytes: lanes.values().map(|lane| lane.bytes() as u64).sum(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.lanes.load().values()).finish()
+    }
+}

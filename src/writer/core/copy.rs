@@ -1,0 +1,145 @@
+//! The side of a copy: what it takes of its owner's entries and effects.
+
+use super::{Core, Moved, Role, tombstone};
+use crate::clock::UnixMs;
+use crate::command::{Entry, Kind};
+use crate::key::PartitionId;
+use crate::replication::{Change, Effect, Remembered};
+use crate::version::{CLOCK_SKEW_MS_MAX, NodeId, Version};
+
+/// An eviction is remembered so long by a copy that has not had the entry: it may be on its way.
+const EVICTED_KEEP_MS: u64 = 60_000;
+
+/// What a node makes of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has it, or something newer.
+    Taken,
+    /// It does not follow the sender.
+    Fenced,
+    /// The sender's clock is too far ahead.
+    FromTheFuture,
+}
+
+impl Core {
+    /// Takes an entry over from the owner of a copy: it is put unless a newer one is here.
+    pub fn absorb(&mut self, moved: &Moved, now: UnixMs) -> bool {
+        if !matches!(self.roles[moved.partition.index()], Role::Backup(_)) {
+            return false;
+        }
+        self.put_newer(moved.partition, &moved.key, &moved.entry, now)
+    }
+
+    /// Takes an effect of another node.
+    pub fn take_effect(&mut self, from: NodeId, effect: &Effect, now: UnixMs) -> Verdict {
+        let at = effect.partition.index();
+        if let Change::Evicted(version) = effect.change {
+            self.on_evicted(effect.partition, &effect.key, version, now);
+            return Verdict::Taken;
+        }
+        match self.roles[at] {
+            Role::Backup(owner) if owner == from => {}
+            // The word of a new owner may come after what it does.
+            Role::Backup(_) if effect.epoch > self.epochs[at] => {
+                self.roles[at] = Role::Backup(from);
+            }
+            _ => return Verdict::Fenced,
+        }
+        self.epochs[at] = self.epochs[at].max(effect.epoch);
+        match &effect.change {
+            Change::Put { previous, entry } => {
+                if is_from_the_future(entry.version, now) {
+                    return Verdict::FromTheFuture;
+                }
+                let present = self.table.peek(&effect.key, now).map(|entry| entry.version);
+                self.missed += u64::from(*previous > present);
+                self.put_newer(effect.partition, &effect.key, entry, now);
+            }
+            Change::Evict(version) => self.evict(effect.partition, &effect.key, *version, now),
+            Change::Evicted(_) => {}
+        }
+        if let Some((id, done)) = &effect.operation {
+            let remembered = Remembered {
+                partition: effect.partition,
+                done: done.clone(),
+                ticket: None,
+            };
+            self.operations.remember(*id, remembered, now);
+        }
+        self.tell_evictions();
+        Verdict::Taken
+    }
+
+    fn put_newer(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        entry: &Entry,
+        now: UnixMs,
+    ) -> bool {
+        let expired = entry.expires_at.is_some_and(|at| at <= now);
+        let present = self.table.peek(key, now).map(|entry| entry.version);
+        if present.is_some_and(|present| present >= entry.version) {
+            return false;
+        }
+        if expired {
+            // What it replaced is gone as well.
+            self.table.remove(key, now);
+            return false;
+        }
+        if self.table.put(partition, key, entry.as_ref(), now).is_ok() {
+            return true;
+        }
+        // What there is no room for here must not be there alone: after the owner's death it would
+        // be missing without anybody having evicted it.
+        self.table.remove(key, now);
+        if let Role::Backup(owner) = self.roles[partition.index()] {
+            let evicted = Effect {
+                partition,
+                epoch: self.epochs[partition.index()],
+                key: bytes::Bytes::copy_from_slice(key),
+                change: Change::Evicted(entry.version),
+                operation: None,
+            };
+            self.setup.lanes.lane(owner).push(evicted.encode(), None);
+        }
+        false
+    }
+
+    /// The owner let an entry go.
+    fn evict(&mut self, partition: PartitionId, key: &[u8], version: Version, now: UnixMs) {
+        let present = self.table.peek(key, now).map(|entry| entry.version);
+        if present == Some(version) {
+            self.table.remove(key, now);
+        } else if present < Some(version) {
+            let gone = tombstone(version, now, EVICTED_KEEP_MS);
+            self.put_newer(partition, key, &gone, now);
+        }
+    }
+
+    /// A copy let an entry go: so does its owner, and with it all other copies.
+    fn on_evicted(&mut self, partition: PartitionId, key: &[u8], version: Version, now: UnixMs) {
+        let Role::Owned { sinks, .. } = &self.roles[partition.index()] else {
+            return;
+        };
+        let present = self.table.peek(key, now);
+        if present.is_none_or(|entry| entry.version != version || entry.kind == Kind::Tombstone) {
+            return;
+        }
+        let evict = Effect {
+            partition,
+            epoch: self.epochs[partition.index()],
+            key: bytes::Bytes::copy_from_slice(key),
+            change: Change::Evict(version),
+            operation: None,
+        };
+        let evict = evict.encode();
+        sinks.all().for_each(|lane| lane.push(evict.clone(), None));
+        self.table.remove(key, now);
+    }
+}
+
+/// Whether a version was made by a clock that is too far ahead of this one.
+pub(super) fn is_from_the_future(version: Version, now: UnixMs) -> bool {
+    version.hlc.wall().0 > now.0.saturating_add(CLOCK_SKEW_MS_MAX)
+}

@@ -1,0 +1,99 @@
+//! Two owners become one: what one of them takes over from the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::copy::is_from_the_future;
+use super::{Core, Moved, Role};
+use crate::clock::UnixMs;
+use crate::command::Kind;
+use crate::replication::Ticket;
+use crate::version::{NodeId, Version};
+
+/// Since when each of two owners may have written without the other's knowledge (Unix milliseconds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parted {
+    /// The other one.
+    pub theirs: u64,
+    /// This one.
+    pub ours: u64,
+}
+
+/// A write that was acknowledged and that lost against one of the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discarded {
+    /// Its key.
+    pub key: Bytes,
+    /// Its version.
+    pub version: Version,
+    /// The version that won.
+    pub by: Version,
+}
+
+/// What taking one entry over has led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// This node does not own the partition, or not at the moment.
+    Elsewhere,
+    /// There is no room for it now; try again.
+    Later(NodeId),
+    /// It was settled.
+    Settled {
+        /// Done when what was taken over is with all copies.
+        ticket: Option<Ticket>,
+        /// The write that lost, if one did.
+        discarded: Option<Discarded>,
+    },
+}
+
+impl Core {
+    /// Takes an entry over from a node that owned the partition as well: the greater version stays.
+    pub fn merge(&mut self, moved: &Moved, parted: Parted, now: UnixMs) -> Merge {
+        let Role::Owned {
+            sinks,
+            frozen: false,
+        } = &self.roles[moved.partition.index()]
+        else {
+            return Merge::Elsewhere;
+        };
+        let sinks = Arc::clone(sinks);
+        let theirs = &moved.entry;
+        let mut settled = (None, None);
+        let expired = theirs.expires_at.is_some_and(|at| at <= now);
+        let present = self.table.peek(&moved.key, now);
+        let ours = present.map(|entry| entry.version);
+        let lost = |version: Version, by: Version, since: u64| {
+            (version.hlc.wall().0 >= since).then(|| Discarded {
+                key: moved.key.clone(),
+                version,
+                by,
+            })
+        };
+        match ours {
+            Some(ours) if ours == theirs.version => {}
+            Some(ours) if ours > theirs.version => {
+                settled.1 = lost(theirs.version, ours, parted.theirs);
+            }
+            _ if expired || is_from_the_future(theirs.version, now) => {}
+            ours => {
+                let size = theirs.data.len() + moved.key.len();
+                if let Some(lane) = sinks.all().find(|lane| !lane.has_room(size)) {
+                    return Merge::Later(lane.node());
+                }
+                let is_same = present.is_some_and(|entry| {
+                    entry.kind == Kind::Tombstone && theirs.kind == Kind::Tombstone
+                });
+                settled.1 = ours
+                    .filter(|_| !is_same)
+                    .and_then(|ours| lost(ours, theirs.version, parted.ours));
+                if self.store(moved.partition, &moved.key, theirs, now).is_ok() {
+                    settled.0 = self.send(moved.partition, &moved.key, ours, theirs, None, &sinks);
+                }
+                self.tell_evictions();
+            }
+        }
+        let (ticket, discarded) = settled;
+        Merge::Settled { ticket, discarded }
+    }
+}
