@@ -17,6 +17,7 @@ use crate::clock::UnixMs;
 use crate::key::Key;
 use crate::version::Version;
 
+pub mod counter;
 pub mod json;
 
 /// What a value is. The numbers are the ones on the wire and in memory: never reuse one.
@@ -26,12 +27,15 @@ pub mod json;
 pub enum Kind {
     /// A JSON document, kept as compact text.
     Json = 0,
+    /// A whole number that is added to, kept as [`counter`] describes.
+    Counter = 1,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Json => "JSON document",
+            Kind::Counter => "counter",
         })
     }
 }
@@ -40,9 +44,21 @@ impl Kind {
     /// Reads the number back; `None` if no kind has it.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Kind> {
-        (number == Kind::Json as u8).then_some(Kind::Json)
+        match number {
+            0 => Some(Kind::Json),
+            1 => Some(Kind::Counter),
+            _ => None,
+        }
     }
 }
+
+/// Names one operation among all that were ever asked for, so that one that is sent again is
+/// applied once.
+///
+/// Whoever makes one answers for it: what differs must get different numbers, and the same
+/// operation must get the same one through whichever node it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u128);
 
 /// When a write or a delete may happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +104,8 @@ pub enum Command {
         key: Key,
         /// What it is.
         kind: Kind,
-        /// The value in its stored form: for JSON, what [`json::compact`] returned.
+        /// The value in its stored form: for JSON, what [`json::compact`] returned; for a counter,
+        /// what [`counter::text`] did.
         data: Bytes,
         /// Time to live in milliseconds from when it is applied; `None` lives for ever.
         ttl_ms: Option<u64>,
@@ -111,6 +128,18 @@ pub enum Command {
         /// When it may happen.
         condition: Condition,
     },
+    /// Add to a counter; an absent one stands at 0.
+    Increment {
+        /// Of this key.
+        key: Key,
+        /// What to add; negative to subtract.
+        by: i64,
+        /// Time to live in milliseconds of a counter that this creates; `None` lives for ever. One
+        /// that is there keeps its own.
+        ttl_ms: Option<u64>,
+        /// When it may happen.
+        condition: Condition,
+    },
 }
 
 impl Command {
@@ -121,7 +150,8 @@ impl Command {
             Command::Get { key }
             | Command::Put { key, .. }
             | Command::Delete { key, .. }
-            | Command::MergePatch { key, .. } => key,
+            | Command::MergePatch { key, .. }
+            | Command::Increment { key, .. } => key,
         }
     }
 
@@ -129,7 +159,7 @@ impl Command {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let payload = match self {
-            Command::Get { .. } | Command::Delete { .. } => 0,
+            Command::Get { .. } | Command::Delete { .. } | Command::Increment { .. } => 0,
             Command::Put { data, .. } => data.len(),
             Command::MergePatch { patch, .. } => patch.len(),
         };
@@ -238,6 +268,17 @@ pub enum Error {
     /// The patched document would not be valid.
     #[error("{0}")]
     Json(#[from] json::Error),
+    /// What should be a counter's value is none.
+    #[error("a counter is a whole number from -2^63 to 2^63 - 1, without plus or leading zeros")]
+    NotANumber,
+    /// The sum is beyond what a counter holds.
+    #[error("{value} plus {by} is beyond a counter, which holds -2^63 to 2^63 - 1")]
+    Overflow {
+        /// What the counter stands at, and still does.
+        value: i64,
+        /// What should have been added.
+        by: i64,
+    },
 }
 
 /// What changes in the table, and on the backups.
@@ -295,10 +336,13 @@ pub fn apply(
             ..
         } => {
             check_size(data.len(), limits)?;
+            if *kind == Kind::Counter {
+                counter::check(data)?;
+            }
             if !condition.holds(version) {
                 return Ok((Effect::None, failed));
             }
-            let expires_at = ttl_ms.map(|ttl| UnixMs(now.0.saturating_add(ttl)));
+            let expires_at = expiry(*ttl_ms, now);
             let entry = Entry {
                 kind: *kind,
                 data: data.clone(),
@@ -331,6 +375,10 @@ pub fn apply(
                     data,
                     ..
                 }) => data,
+                Some(EntryRef { kind: found, .. }) => {
+                    let wanted = Kind::Json;
+                    return Err(Error::WrongType { found, wanted });
+                }
             };
             let data = json::merge_patch(target, patch, limits.json_depth_max)?;
             check_size(data.len(), limits)?;
@@ -343,11 +391,37 @@ pub fn apply(
             };
             Ok(stored(entry, current.is_none()))
         }
+        Command::Increment {
+            by,
+            ttl_ms,
+            condition,
+            ..
+        } => {
+            if !condition.holds(version) {
+                return Ok((Effect::None, failed));
+            }
+            let data = counter::add(current, *by)?;
+            let expires_at = match current {
+                Some(entry) => entry.expires_at,
+                None => expiry(*ttl_ms, now),
+            };
+            let entry = Entry {
+                kind: Kind::Counter,
+                data,
+                version: next(),
+                expires_at,
+            };
+            Ok(stored(entry, current.is_none()))
+        }
     }
 }
 
 fn stored(entry: Entry, created: bool) -> (Effect, Reply) {
     (Effect::Put(entry.clone()), Reply::Stored { entry, created })
+}
+
+fn expiry(ttl_ms: Option<u64>, now: UnixMs) -> Option<UnixMs> {
+    ttl_ms.map(|ttl| UnixMs(now.0.saturating_add(ttl)))
 }
 
 fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {

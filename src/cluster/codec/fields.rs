@@ -105,6 +105,10 @@ pub(in crate::cluster) fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
     b.try_get_u64_le().map_err(|_| Malformed)
 }
 
+pub(super) fn get_i64(b: &mut Bytes) -> Result<i64, Malformed> {
+    b.try_get_i64_le().map_err(|_| Malformed)
+}
+
 pub(super) fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
     match reply {
         Reply::Value(None) => out.push(0),
