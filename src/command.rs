@@ -17,6 +17,7 @@ use crate::clock::UnixMs;
 use crate::key::Key;
 use crate::version::Version;
 
+pub mod counter;
 pub mod json;
 
 /// What a value is. The numbers are the ones on the wire and in memory: never reuse one.
@@ -26,6 +27,8 @@ pub mod json;
 pub enum Kind {
     /// A JSON document, kept as compact text.
     Json = 0,
+    /// A whole number that is added to, kept as [`counter`] describes.
+    Counter = 1,
     /// No value: what was here was deleted. Kept for a while, so that an older value that turns up
     /// late does not pass for a newer one; clients never see it.
     Tombstone = 31,
@@ -35,6 +38,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Json => "JSON document",
+            Kind::Counter => "counter",
             Kind::Tombstone => "tombstone",
         })
     }
@@ -46,13 +50,18 @@ impl Kind {
     pub fn from_number(number: u8) -> Option<Kind> {
         match number {
             0 => Some(Kind::Json),
+            1 => Some(Kind::Counter),
             31 => Some(Kind::Tombstone),
             _ => None,
         }
     }
 }
 
-/// Names one operation of a client or a node, however often it is sent: it is applied once.
+/// Names one operation among all that were ever asked for, so that one that is sent again is
+/// applied once.
+///
+/// Whoever makes one answers for it: what differs must get different numbers, and the same
+/// operation must get the same one through whichever node it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u128);
 
@@ -100,7 +109,8 @@ pub enum Command {
         key: Key,
         /// What it is.
         kind: Kind,
-        /// The value in its stored form: for JSON, what [`json::compact`] returned.
+        /// The value in its stored form: for JSON, what [`json::compact`] returned; for a counter,
+        /// what [`counter::text`] did.
         data: Bytes,
         /// Time to live in milliseconds from when it is applied; `None` lives for ever.
         ttl_ms: Option<u64>,
@@ -123,6 +133,18 @@ pub enum Command {
         /// When it may happen.
         condition: Condition,
     },
+    /// Add to a counter; an absent one stands at 0.
+    Increment {
+        /// Of this key.
+        key: Key,
+        /// What to add; negative to subtract.
+        by: i64,
+        /// Time to live in milliseconds of a counter that this creates; `None` lives for ever. One
+        /// that is there keeps its own.
+        ttl_ms: Option<u64>,
+        /// When it may happen.
+        condition: Condition,
+    },
 }
 
 impl Command {
@@ -133,7 +155,8 @@ impl Command {
             Command::Get { key }
             | Command::Put { key, .. }
             | Command::Delete { key, .. }
-            | Command::MergePatch { key, .. } => key,
+            | Command::MergePatch { key, .. }
+            | Command::Increment { key, .. } => key,
         }
     }
 
@@ -142,6 +165,7 @@ impl Command {
     pub fn kind(&self) -> Kind {
         match self {
             Command::Put { kind, .. } => *kind,
+            Command::Increment { .. } => Kind::Counter,
             Command::Get { .. } | Command::Delete { .. } | Command::MergePatch { .. } => Kind::Json,
         }
     }
@@ -150,7 +174,7 @@ impl Command {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let payload = match self {
-            Command::Get { .. } | Command::Delete { .. } => 0,
+            Command::Get { .. } | Command::Delete { .. } | Command::Increment { .. } => 0,
             Command::Put { data, .. } => data.len(),
             Command::MergePatch { patch, .. } => patch.len(),
         };
@@ -259,6 +283,17 @@ pub enum Error {
     /// The patched document would not be valid.
     #[error("{0}")]
     Json(#[from] json::Error),
+    /// What should be a counter's value is none.
+    #[error("a counter is a whole number from -2^63 to 2^63 - 1, without plus or leading zeros")]
+    NotANumber,
+    /// The sum is beyond what a counter holds.
+    #[error("{value} plus {by} is beyond a counter, which holds -2^63 to 2^63 - 1")]
+    Overflow {
+        /// What the counter stands at, and still does.
+        value: i64,
+        /// What should have been added.
+        by: i64,
+    },
 }
 
 /// What changes in the table, and on the backups.
@@ -316,10 +351,13 @@ pub fn apply(
             ..
         } => {
             check_size(data.len(), limits)?;
+            if *kind == Kind::Counter {
+                counter::check(data)?;
+            }
             if !condition.holds(version) {
                 return Ok((Effect::None, failed));
             }
-            let expires_at = ttl_ms.map(|ttl| UnixMs(now.0.saturating_add(ttl)));
+            let expires_at = expiry(*ttl_ms, now);
             let entry = Entry {
                 kind: *kind,
                 data: data.clone(),
@@ -347,7 +385,11 @@ pub fn apply(
             }
             let target = match current {
                 None => &b"{}"[..],
-                Some(EntryRef { kind: Kind::Json, data, .. }) => data,
+                Some(EntryRef {
+                    kind: Kind::Json,
+                    data,
+                    ..
+                }) => data,
                 Some(EntryRef { kind: found, .. }) => {
                     let wanted = Kind::Json;
                     return Err(Error::WrongType { found, wanted });
@@ -364,11 +406,37 @@ pub fn apply(
             };
             Ok(stored(entry, current.is_none()))
         }
+        Command::Increment {
+            by,
+            ttl_ms,
+            condition,
+            ..
+        } => {
+            if !condition.holds(version) {
+                return Ok((Effect::None, failed));
+            }
+            let data = counter::add(current, *by)?;
+            let expires_at = match current {
+                Some(entry) => entry.expires_at,
+                None => expiry(*ttl_ms, now),
+            };
+            let entry = Entry {
+                kind: Kind::Counter,
+                data,
+                version: next(),
+                expires_at,
+            };
+            Ok(stored(entry, current.is_none()))
+        }
     }
 }
 
 fn stored(entry: Entry, created: bool) -> (Effect, Reply) {
     (Effect::Put(entry.clone()), Reply::Stored { entry, created })
+}
+
+fn expiry(ttl_ms: Option<u64>, now: UnixMs) -> Option<UnixMs> {
+    ttl_ms.map(|ttl| UnixMs(now.0.saturating_add(ttl)))
 }
 
 fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {

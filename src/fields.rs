@@ -71,6 +71,10 @@ pub(crate) fn get_u64(b: &mut Bytes) -> Result<u64, Malformed> {
     b.try_get_u64_le().map_err(|_| Malformed)
 }
 
+pub(crate) fn get_i64(b: &mut Bytes) -> Result<i64, Malformed> {
+    b.try_get_i64_le().map_err(|_| Malformed)
+}
+
 pub(crate) fn get_u128(b: &mut Bytes) -> Result<u128, Malformed> {
     b.try_get_u128_le().map_err(|_| Malformed)
 }

@@ -12,6 +12,8 @@ mod bulk;
 mod client;
 #[path = "http/conditions.rs"]
 mod conditions;
+#[path = "http/counters.rs"]
+mod counters;
 #[path = "http/described.rs"]
 mod described;
 #[path = "support/door.rs"]

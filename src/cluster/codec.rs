@@ -4,7 +4,7 @@
 //! frame    = acked:u64 message*
 //! message  = length:u32 kind:u8 body            (length counts kind and body)
 //! control  = JSON
-//! request  = id:u64 deadline_ms:u32 op:u8 …     get, put, delete, patch, fetch, pull
+//! request  = id:u64 deadline_ms:u32 op:u8 …     get, put, delete, patch, fetch, pull, increment
 //! response = id:u64 status:u8 …                 elsewhere, reply, error, entry, pulled, stored
 //! fragment = message:u64 total:u32 bytes        a message too long for one frame, in pieces
 //! ```
@@ -21,7 +21,7 @@ use crate::clock::UnixMs;
 use crate::command::{Command, Entry, EntryRef, Kind, Reply};
 pub use crate::fields::Malformed;
 use crate::fields::{
-    get_bytes, get_entry, get_option, get_u8, get_u16, get_u32, get_u64, get_version, put_bytes,
+    get_bytes, get_entry, get_i64, get_option, get_u8, get_u16, get_u32, get_u64, get_version, put_bytes,
     put_entry, put_option, put_version,
 };
 use crate::key::{KEY_BYTES_MAX, Key, PARTITION_COUNT, PartitionId};
@@ -35,6 +35,9 @@ pub const FRAME_HEAD_BYTES: usize = 8;
 pub const MESSAGE_HEAD_BYTES: usize = 5;
 /// Bytes of a set of partitions.
 const PARTITION_SET_BYTES: usize = PARTITION_COUNT as usize / 8;
+
+/// The op of an increment. Ops from 32 on are updates of the data types.
+const OP_INCREMENT: u8 = 32;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +177,7 @@ impl Response {
     #[must_use]
     pub fn in_short(&self) -> Option<Response> {
         match self {
+            Response::Reply(Reply::Stored { entry, .. }) if entry.kind == Kind::Counter => None,
             Response::Reply(Reply::Stored { .. }) => {
                 Some(Response::Error(router::Error::Unanswered))
             }
@@ -278,6 +282,7 @@ pub fn write_command(out: &mut Vec<u8>, id: u64, deadline_ms: u32, command: &Com
         Command::Put { .. } => 1,
         Command::Delete { .. } => 2,
         Command::MergePatch { .. } => 3,
+        Command::Increment { .. } => OP_INCREMENT,
     };
     write_request_head(out, id, deadline_ms, op);
     put_bytes(out, command.key().as_bytes());
@@ -301,6 +306,16 @@ pub fn write_command(out: &mut Vec<u8>, id: u64, deadline_ms: u32, command: &Com
         } => {
             put_condition(out, condition);
             put_bytes(out, patch);
+        }
+        Command::Increment {
+            by,
+            ttl_ms,
+            condition,
+            ..
+        } => {
+            out.extend_from_slice(&by.to_le_bytes());
+            put_option(out, *ttl_ms);
+            put_condition(out, condition);
         }
     }
 }
@@ -342,6 +357,12 @@ pub fn read_request(mut body: Bytes) -> Result<(u64, u32, Request), Malformed> {
             })
         }
         4 => Request::Fetch(key),
+        OP_INCREMENT => Request::Execute(Command::Increment {
+            key,
+            by: get_i64(b)?,
+            ttl_ms: get_option(b)?,
+            condition: get_condition(b)?,
+        }),
         _ => return Err(Malformed),
     };
     Ok((id, deadline_ms, request))

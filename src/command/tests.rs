@@ -67,6 +67,13 @@ impl Cell {
         Ok(reply)
     }
 
+    fn counting(number: i64, ttl_ms: Option<u64>) -> Cell {
+        let mut cell = Cell::empty();
+        cell.run(put_counter(counter::text(number), ttl_ms))
+            .unwrap();
+        cell
+    }
+
     fn text(&self) -> Option<&str> {
         let entry = self.entry.as_ref()?;
         Some(std::str::from_utf8(&entry.data).unwrap())
@@ -78,9 +85,15 @@ impl Cell {
 
     /// Whether a delete, a put and a patch each happen under `condition`; they must agree.
     fn admits(&self, condition: &Condition) -> bool {
+        let is_counter = self.entry.as_ref().is_some_and(|e| e.kind == Kind::Counter);
+        let update = if is_counter {
+            increment(1, None, condition.clone())
+        } else {
+            patch("{}", condition.clone())
+        };
         let commands = [
             put("{}", None, condition.clone()),
-            patch("{}", condition.clone()),
+            update,
             delete(condition.clone()),
         ];
         let admitted = commands.map(|command| {
@@ -123,6 +136,29 @@ fn patch(text: &'static str, condition: Condition) -> Command {
         patch: Bytes::from_static(text.as_bytes()),
         condition,
     }
+}
+
+fn put_counter(data: impl Into<Bytes>, ttl_ms: Option<u64>) -> Command {
+    Command::Put {
+        key: key(),
+        kind: Kind::Counter,
+        data: data.into(),
+        ttl_ms,
+        condition: Condition::None,
+    }
+}
+
+fn increment(by: i64, ttl_ms: Option<u64>, condition: Condition) -> Command {
+    Command::Increment {
+        key: key(),
+        by,
+        ttl_ms,
+        condition,
+    }
+}
+
+fn add(by: i64) -> Command {
+    increment(by, None, Condition::None)
 }
 
 fn delete(condition: Condition) -> Command {
@@ -209,15 +245,23 @@ fn an_unwritten_value_takes_no_version() {
         delete(Condition::None),
         put("{}", None, Condition::Absent),
         patch("{}", Condition::Absent),
+        increment(1, None, Condition::Absent),
+        add(1),
+        put_counter("x", None),
     ] {
         let next = || panic!("a version was taken");
-        apply(&command, Some(current), NOW, next, &Limits::default()).unwrap();
+        let done = apply(&command, Some(current), NOW, next, &Limits::default());
+        assert!(done.is_err() || matches!(done, Ok((Effect::None | Effect::Delete, _))));
     }
 }
 
 #[test]
 fn conditions_on_a_key_with_a_value() {
-    let cell = Cell::holding("{}", None);
+    check_conditions(&Cell::holding("{}", None));
+    check_conditions(&Cell::counting(7, None));
+}
+
+fn check_conditions(cell: &Cell) {
     let this = cell.version();
     let other = Version {
         hlc: Hlc(this.hlc.0 - 1),
@@ -290,6 +334,95 @@ fn an_absent_document_is_patched_as_an_empty_one() {
 }
 
 #[test]
+fn a_counter_is_added_to() {
+    let mut cell = Cell::empty();
+    let mut sum = 0;
+    for (place, by) in [1, 41, 0, -50, i64::MAX, 8, i64::MIN]
+        .into_iter()
+        .enumerate()
+    {
+        sum += by;
+        let reply = cell.run(add(by)).unwrap();
+        let Reply::Stored { entry, created } = reply else {
+            panic!("{reply:?}")
+        };
+        assert_eq!(entry.kind, Kind::Counter);
+        assert_eq!(entry.data, sum.to_string());
+        assert_eq!(counter::value(Some(entry.as_ref())), Ok(sum));
+        assert_eq!(created, place == 0);
+    }
+    assert_eq!(counter::value(None), Ok(0));
+}
+
+#[test]
+fn a_counter_that_would_overflow_stays_as_it_is() {
+    for (value, by) in [
+        (i64::MAX, 1),
+        (i64::MIN, -1),
+        (1, i64::MAX),
+        (-1, i64::MIN),
+        (i64::MIN, i64::MIN),
+    ] {
+        let mut cell = Cell::counting(value, Some(500));
+        let before = cell.entry.clone();
+        assert_eq!(cell.run(add(by)), Err(Error::Overflow { value, by }));
+        assert_eq!(cell.entry, before);
+    }
+}
+
+#[test]
+fn only_the_increment_that_creates_a_counter_gives_it_a_time_to_live() {
+    let mut cell = Cell::empty();
+    let expires_at = |cell: &Cell| cell.entry.as_ref().unwrap().expires_at;
+    cell.run(increment(1, Some(500), Condition::None)).unwrap();
+    let first = Some(UnixMs(NOW.0 + 500));
+    assert_eq!(expires_at(&cell), first);
+    cell.now = UnixMs(NOW.0 + 100);
+    cell.run(increment(1, Some(900), Condition::None)).unwrap();
+    cell.run(add(1)).unwrap();
+    assert_eq!(expires_at(&cell), first);
+    assert_eq!(cell.text(), Some("3"));
+
+    let mut cell = Cell::counting(7, None);
+    cell.run(increment(1, Some(500), Condition::None)).unwrap();
+    assert_eq!(expires_at(&cell), None, "it lives for ever and goes on to");
+}
+
+#[test]
+fn an_update_of_another_type_changes_nothing_and_a_whole_value_replaces_any() {
+    let wrong = |found, wanted| Err(Error::WrongType { found, wanted });
+    let mut cell = Cell::holding(r#"{"a":1}"#, None);
+    let before = cell.entry.clone();
+    assert_eq!(cell.run(add(1)), wrong(Kind::Json, Kind::Counter));
+    assert_eq!(cell.entry, before);
+    assert_eq!(
+        counter::value(before.as_ref().map(Entry::as_ref)),
+        Err(Error::WrongType {
+            found: Kind::Json,
+            wanted: Kind::Counter
+        })
+    );
+
+    cell.run(put_counter("-3", None)).unwrap();
+    let before = cell.entry.clone();
+    let patched = cell.run(patch(r#"{"a":1}"#, Condition::None));
+    assert_eq!(patched, wrong(Kind::Counter, Kind::Json));
+    assert_eq!(cell.entry, before);
+    cell.run(put("{}", None, Condition::None)).unwrap();
+    assert_eq!(cell.entry.as_ref().unwrap().kind, Kind::Json);
+    assert_eq!(cell.run(delete(Condition::None)), Ok(Reply::Deleted(true)));
+}
+
+#[test]
+fn what_is_put_as_a_counter_is_a_number() {
+    let mut cell = Cell::counting(5, None);
+    for text in ["", "+1", "01", "1.0", "{}", "9223372036854775808"] {
+        assert_eq!(cell.run(put_counter(text, None)), Err(Error::NotANumber));
+        assert_eq!(cell.text(), Some("5"));
+    }
+}
+
+#[test]
 fn values_are_bounded_in_bytes() {
     const FULL: &str = r#"{"a":"0123456789012345678901234567890123456789012345678901234567"}"#;
     let mut cell = Cell::holding(r#"{"a":1}"#, None);
@@ -340,8 +473,9 @@ fn kinds_and_their_numbers() {
     for number in 0..=u8::MAX {
         match Kind::from_number(number) {
             Some(kind) => assert_eq!(kind as u8, number),
-            None => assert_ne!(number, Kind::Json as u8),
+            None => assert!(![Kind::Json as u8, Kind::Counter as u8].contains(&number)),
         }
     }
     assert_eq!(Kind::from_number(0), Some(Kind::Json));
+    assert_eq!(Kind::from_number(1), Some(Kind::Counter));
 }

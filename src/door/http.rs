@@ -4,7 +4,7 @@
 //! request passes: it gets an id, finds its route in the table of `route`, is admitted or refused,
 //! and counted. A read of a key that lives here is answered by `read` on the spot, in one copy
 //! under the writer's lock. All else goes to work: `many` (several keys, and other nodes' keys),
-//! `write`, `batch`, `locate`, and the `pages`, which are an axum router. Whatever goes wrong
+//! `write`, `batch`, `locate`, `counters`, and the `pages`, which are an axum router. Whatever goes wrong
 //! becomes a `failure`, which looks the same everywhere.
 //!
 //! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
@@ -14,25 +14,29 @@
 //! [`Config::requests_max`]), the head's length and time, the body's length and the pauses in it,
 //! the idle time, and the time in which it does not take its answer (`stream`).
 //!
-//! Later data types (`/cache`, `/counters`, `/flags`, `/kv`, `/sets`, `/hashes`, `/lists`,
-//! `/command`) are fixed routes like `/api`; a catch-all `/{key}` comes behind all of them.
+//! Later data types (`/cache`, `/flags`, `/kv`, `/sets`, `/hashes`, `/lists`) are routes like
+//! `/counters/{key}`, and `/command` is one like `/api`; a catch-all `/{key}` comes behind all of
+//! them.
 
 mod accept;
 mod batch;
 mod body;
 mod condition;
+mod counters;
 mod draft;
 mod envelope;
 mod failure;
 mod form;
 mod front;
 mod id;
+mod idempotency;
 mod lines;
 mod listener;
 mod locate;
 mod many;
 mod openapi;
 mod pages;
+mod path;
 mod pipeline;
 mod query;
 mod read;
@@ -54,7 +58,7 @@ pub use self::openapi::document;
 use self::front::{Front, Shared};
 use self::stream::State;
 use crate::clock::Clock;
-use crate::command::Command;
+use crate::command::{Command, OperationId};
 use crate::config::Config;
 use crate::node::status::{Readiness, Reporter};
 use crate::router::{self, Answer, Router};
@@ -77,6 +81,15 @@ impl Context {
     async fn execute(&self, command: &Command) -> Result<Answer, router::Error> {
         let deadline = Instant::now() + self.config.request_timeout;
         self.router.execute(command, deadline).await
+    }
+
+    /// Carries out a write that its client may have named, and so may send again.
+    async fn execute_once(
+        &self,
+        command: &Command,
+        _operation: Option<OperationId>,
+    ) -> Result<Answer, router::Error> {
+        self.execute(command).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table: what is asked, and what must be answered.
 //!
 //! In targets, bodies and headers, `KEY` is a key of the node in question, `OWNER` that node,
-//! `NUMBER` an integer key of it, `KEY0`, `KEY1`, `KEY2` keys of the first, second and third node
+//! `NUMBER` an integer key of it, `COUNTER` what `/counters/COUNTER` calls a key of it, `KEY0`, `KEY1`, `KEY2` keys of the first, second and third node
 //! (as far as there are so many), `OWNER0` and so on these; `ETAG` is the last ETag that was seen.
 
 use serde_json::{Value, json};
@@ -72,6 +72,9 @@ impl Variables {
             (u64::from(base) * 10_000 + u64::from(n)).to_string()
         });
         names.push(("NUMBER".to_owned(), number));
+        let counter = cluster.find(owner, |n| format!("counters:{stem}/{n}"));
+        let counter = counter.strip_prefix("counters:").unwrap().to_owned();
+        names.push(("COUNTER".to_owned(), counter));
         Variables {
             names,
             etag: String::new(),
@@ -215,6 +218,8 @@ pub(crate) fn table() -> Vec<Talk> {
         talk("several", several()),
         talk("batches", batches()),
         talk("forms", forms()),
+        talk("counters", counters()),
+        talk("types", types()),
     ]
 }
 
@@ -592,5 +597,121 @@ fn forms() -> Vec<Step> {
         form.gives(200, Answer::Is(r#"{"data":{"color":"blue"}}"#))
             .with("x-ttl-ms", Header::UpTo(5_000)),
         hits(r#"{"key":"KEY","data":{"color":"blue"},"node":"OWNER"}"#),
+    ]
+}
+
+fn counters() -> Vec<Step> {
+    const ABSENT: &str = r#"{"counter":"COUNTER","key":"COUNTER","value":0,"node":"OWNER"}"#;
+    const SEVEN: &str = r#"{"counter":"COUNTER","key":"COUNTER","value":7,"node":"OWNER"}"#;
+    const MOST: &str =
+        r#"{"counter":"COUNTER","key":"COUNTER","value":9223372036854775807,"node":"OWNER"}"#;
+    let failed = || Answer::Error("precondition_failed");
+    vec![
+        ask("GET /counters/COUNTER")
+            .gives(200, Answer::Is(ABSENT))
+            .with("x-cache", Header::Is("MISS"))
+            .with("etag", Header::Absent),
+        ask("PUT /counters/COUNTER?increment=1")
+            .header("if-match", "*")
+            .gives(412, failed())
+            .with("etag", Header::Absent),
+        ask("PUT /counters/COUNTER?increment=9&ttl=60")
+            .header("if-none-match", "*")
+            .with("x-ttl-ms", Header::UpTo(60_000))
+            .with("etag", Header::Fresh),
+        ask("PUT /counters/COUNTER/?increment=-2&ttl=600")
+            .gives(200, Answer::Is(SEVEN))
+            .with("x-ttl-ms", Header::UpTo(60_000))
+            .with("etag", Header::Fresh),
+        ask("GET /counters/COUNTER")
+            .gives(200, Answer::Is(SEVEN))
+            .with("content-type", Header::Is("application/json"))
+            .with("x-cache", Header::Is("HIT"))
+            .with("x-ttl-ms", Header::UpTo(60_000))
+            .with("etag", Header::Is("ETAG")),
+        ask("HEAD /counters/COUNTER")
+            .gives(200, Answer::Is(""))
+            .with("etag", Header::Is("ETAG")),
+        ask("GET /counters/COUNTER")
+            .header("if-none-match", "ETAG")
+            .gives(304, Answer::Is(""))
+            .with("etag", Header::Is("ETAG")),
+        ask("PUT /counters/COUNTER?increment=1")
+            .header("if-match", "\"0000000000000001-00000001\"")
+            .gives(412, failed())
+            .with("etag", Header::Is("ETAG")),
+        ask("PUT /counters/COUNTER?increment=9223372036854775807")
+            .gives(409, Answer::Error("counter_overflow")),
+        ask("GET /counters/COUNTER")
+            .gives(200, Answer::Is(SEVEN))
+            .with("etag", Header::Is("ETAG")),
+        ask("PUT /counters/COUNTER?increment=9223372036854775800")
+            .header("if-match", "ETAG")
+            .gives(200, Answer::Is(MOST)),
+        ask("PUT /counters/COUNTER?increment=1e3").gives(400, Answer::Error("invalid_increment")),
+        ask("PUT /counters/COUNTER?increment=1")
+            .header("idempotency-key", "")
+            .gives(400, Answer::Error("invalid_idempotency_key")),
+        ask("GET /counters/COUNTER").gives(200, Answer::Is(MOST)),
+        ask("DELETE /counters/COUNTER")
+            .gives(200, Answer::Is(r#"{"key":"COUNTER","deleted":true}"#)),
+        ask("DELETE /counters/COUNTER")
+            .gives(200, Answer::Is(r#"{"key":"COUNTER","deleted":false}"#)),
+        ask("GET /counters/COUNTER").gives(200, Answer::Is(ABSENT)),
+    ]
+}
+
+fn types() -> Vec<Step> {
+    const COUNTER: &str = r#"{"key":"counters:COUNTER","data":-3,"type":"counter","node":"OWNER"}"#;
+    let wrong = || Answer::Error("wrong_type");
+    vec![
+        ask("PUT /counters/COUNTER?increment=-3").with("etag", Header::Fresh),
+        ask("GET /api?key=counters:COUNTER")
+            .gives(200, Answer::Is(COUNTER))
+            .with("x-cache", Header::Is("HIT"))
+            .with("etag", Header::Is("ETAG")),
+        ask("GET /api?key=counters:COUNTER&key=KEY").gives(
+            200,
+            Answer::Json(|found, _| {
+                assert_eq!(found["results"][0]["data"], -3);
+                assert_eq!(found["results"][0]["type"], "counter");
+                assert_eq!(found["results"][1].get("type"), None);
+            }),
+        ),
+        batch(&[
+            r#"{"key":"counters:COUNTER"}"#,
+            r#"{"op":"patch","key":"counters:COUNTER","data":{}}"#,
+        ])
+        .gives(
+            200,
+            Answer::Lines(|lines, _| {
+                assert_eq!(
+                    (&lines[0]["data"], &lines[0]["type"]),
+                    (&json!(-3), &json!("counter"))
+                );
+                assert_eq!(lines[1]["error"], "wrong_type");
+            }),
+        ),
+        send("PATCH /api", r#"{"key":"counters:COUNTER","data":{"a":1}}"#).gives(409, wrong()),
+        ask("GET /api?key=counters:COUNTER")
+            .gives(200, Answer::Is(COUNTER))
+            .with("etag", Header::Is("ETAG")),
+        // A whole value replaces any type, and then the counter is none.
+        send("PUT /api", r#"{"key":"counters:COUNTER","data":{}}"#).with("etag", Header::Fresh),
+        ask("GET /counters/COUNTER").gives(409, wrong()),
+        ask("PUT /counters/COUNTER?increment=1").gives(409, wrong()),
+        ask("GET /api?key=counters:COUNTER")
+            .gives(
+                200,
+                Answer::Is(r#"{"key":"counters:COUNTER","data":{},"node":"OWNER"}"#),
+            )
+            .with("etag", Header::Is("ETAG")),
+        ask("DELETE /counters/COUNTER")
+            .gives(200, Answer::Is(r#"{"key":"COUNTER","deleted":true}"#)),
+        ask("PUT /counters/COUNTER?increment=1").with("etag", Header::Fresh),
+        ask("DELETE /api?key=counters:COUNTER").gives(
+            200,
+            Answer::Is(r#"{"key":"counters:COUNTER","deleted":true}"#),
+        ),
     ]
 }

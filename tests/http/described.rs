@@ -14,9 +14,10 @@ const MATCH_NONE: (&str, &str) = ("if-match", "\"none\"");
 const FOREIGN: (&str, &str) = ("origin", "http://evil.example");
 const HTML: (&str, &str) = ("accept", "text/html");
 const TEXT: (&str, &str) = ("content-type", "text/plain");
+const NAMELESS: (&str, &str) = ("idempotency-key", "not one word");
 const BODY: &str = "{\"key\":\"k\",\"data\":{}}";
 
-/// What leads to a status of an operation.
+/// What leads to a status of an operation. The query of a path with `{key}` is what stands there.
 struct Recipe {
     method: &'static str,
     path: &'static str,
@@ -49,7 +50,7 @@ impl Recipes {
     }
 }
 
-fn recipes(etag: &str) -> Vec<Recipe> {
+fn recipes(etag: &str, counter_etag: &str) -> Vec<Recipe> {
     let mut recipes = Recipes::default();
     let large = format!(
         "{{\"key\":\"k\",\"data\":{{\"s\":\"{}\"}}}}",
@@ -72,6 +73,9 @@ fn recipes(etag: &str) -> Vec<Recipe> {
     recipes.add(get, 405, "", &[], "");
     recipes.add(get, 406, "?key=k", &[HTML], "");
     recipes.add(get, 412, "?key=k", &[MATCH_NONE], "");
+    let counters = ("patch", "/api");
+    let body = "{\"key\":\"counters:c\",\"data\":{}}";
+    recipes.add(counters, 409, "", &[JSON], body);
     for method in ["post", "put", "patch"] {
         let write = (method, "/api");
         recipes.add(write, 400, "", &[JSON], "{");
@@ -94,6 +98,7 @@ fn recipes(etag: &str) -> Vec<Recipe> {
     recipes.add(delete, 200, "?key=k", &[], "");
     let batch = ("post", "/api/batch");
     recipes.add(batch, 200, "", &[LINES], BODY);
+    recipes.add(batch, 400, "", &[LINES, NAMELESS], BODY);
     recipes.add(batch, 403, "", &[LINES, FOREIGN], BODY);
     recipes.add(batch, 406, "", &[LINES, HTML], BODY);
     recipes.add(batch, 415, "", &[TEXT], BODY);
@@ -102,6 +107,35 @@ fn recipes(etag: &str) -> Vec<Recipe> {
     recipes.add(locate, 400, "?key=%ff", &[], "");
     recipes.add(locate, 405, "", &[], "");
     recipes.add(locate, 406, "?key=k", &[HTML], "");
+    recipes.0.extend(counters_recipes(counter_etag));
+    recipes.0
+}
+
+fn counters_recipes(etag: &str) -> Vec<Recipe> {
+    let mut recipes = Recipes::default();
+    let get = ("get", "/counters/{key}");
+    recipes.add(get, 200, "c", &[], "");
+    recipes.add(get, 304, "c", &[("if-none-match", etag)], "");
+    recipes.add(get, 400, "%ff", &[], "");
+    recipes.add(get, 405, "", &[], "");
+    recipes.add(get, 406, "c", &[HTML], "");
+    recipes.add(get, 409, "document", &[], "");
+    recipes.add(get, 412, "c", &[MATCH_NONE], "");
+    let put = ("put", "/counters/{key}");
+    recipes.add(put, 400, "c", &[], "");
+    recipes.add(put, 403, "c?increment=1", &[FOREIGN], "");
+    recipes.add(put, 405, "?increment=1", &[], "");
+    recipes.add(put, 406, "c?increment=1", &[HTML], "");
+    recipes.add(put, 409, "document?increment=1", &[], "");
+    recipes.add(put, 412, "c?increment=1", &[MATCH_NONE], "");
+    recipes.add(put, 200, "c?increment=1", &[], "");
+    let delete = ("delete", "/counters/{key}");
+    recipes.add(delete, 400, "c", &[NAMELESS], "");
+    recipes.add(delete, 403, "c", &[FOREIGN], "");
+    recipes.add(delete, 405, "", &[], "");
+    recipes.add(delete, 406, "c", &[HTML], "");
+    recipes.add(delete, 412, "c", &[MATCH_NONE], "");
+    recipes.add(delete, 200, "c", &[], "");
     recipes.0
 }
 
@@ -122,7 +156,10 @@ async fn described(door: &TestDoor) -> BTreeSet<Triple> {
 
 async fn cook(door: &TestDoor, recipe: &Recipe) -> Response {
     let headers: Vec<(&str, &str)> = recipe.headers.iter().map(|(n, v)| (*n, &v[..])).collect();
-    let target = format!("{}{}", recipe.path, recipe.query);
+    let target = match recipe.path.strip_suffix("{key}") {
+        Some(stem) => format!("{stem}{}", recipe.query),
+        None => format!("{}{}", recipe.path, recipe.query),
+    };
     let method = recipe.method.to_uppercase();
     door.ask(&method, &target, &headers, &recipe.body).await
 }
@@ -137,7 +174,10 @@ async fn the_server_answers_as_it_is_described() {
     let door = TestDoor::with(config).await;
     let mut seen = BTreeSet::new();
     let etag = door.put("k", "{}").await.header("etag").unwrap().to_owned();
-    for recipe in recipes(&etag) {
+    door.put("counters:document", "{}").await;
+    let counter = door.ask("PUT", "/counters/c?increment=1", &[], "").await;
+    let counter_etag = counter.header("etag").unwrap().to_owned();
+    for recipe in recipes(&etag, &counter_etag) {
         let response = cook(&door, &recipe).await;
         let (method, path, status) = (recipe.method, recipe.path, recipe.status);
         assert_eq!(response.status, status, "{method} {path}: {response:?}");
@@ -156,7 +196,8 @@ async fn the_server_answers_as_it_is_described() {
     }
     // A node that has not joined.
     let joining = TestDoor::joining(Config::default()).await;
-    for recipe in recipes(&etag).iter().filter(|recipe| recipe.status == 200) {
+    let recipes = recipes(&etag, &counter_etag);
+    for recipe in recipes.iter().filter(|recipe| recipe.status == 200) {
         let response = cook(&joining, recipe).await;
         if response.status == 503 {
             seen.insert((recipe.method.to_owned(), recipe.path.to_owned(), 503));

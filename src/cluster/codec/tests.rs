@@ -38,15 +38,20 @@ fn condition() -> impl Strategy<Value = Condition> {
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         key().prop_map(|key| Command::Get { key }),
-        (key(), bytes(200), option::of(any::<u64>()), condition()).prop_map(
-            |(key, data, ttl_ms, condition)| Command::Put {
+        (
+            key(),
+            kind(),
+            bytes(200),
+            option::of(any::<u64>()),
+            condition()
+        )
+            .prop_map(|(key, kind, data, ttl_ms, condition)| Command::Put {
                 key,
-                kind: Kind::Json,
+                kind,
                 data,
                 ttl_ms,
                 condition,
-            }
-        ),
+            }),
         (key(), condition()).prop_map(|(key, condition)| Command::Delete { key, condition }),
         (key(), bytes(200), condition()).prop_map(|(key, patch, condition)| {
             Command::MergePatch {
@@ -55,7 +60,19 @@ fn command() -> impl Strategy<Value = Command> {
                 condition,
             }
         }),
+        (key(), any::<i64>(), option::of(any::<u64>()), condition()).prop_map(
+            |(key, by, ttl_ms, condition)| Command::Increment {
+                key,
+                by,
+                ttl_ms,
+                condition,
+            }
+        ),
     ]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Json), Just(Kind::Counter)]
 }
 
 fn partition() -> impl Strategy<Value = PartitionId> {
@@ -84,13 +101,12 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    (bytes(200), version(), option::of(any::<u64>())).prop_map(|(data, version, expires_at)| {
-        Entry {
-            kind: Kind::Json,
-            data,
-            version,
-            expires_at: expires_at.map(UnixMs),
-        }
+    let parts = (kind(), bytes(200), version(), option::of(any::<u64>()));
+    parts.prop_map(|(kind, data, version, expires_at)| Entry {
+        kind,
+        data,
+        version,
+        expires_at: expires_at.map(UnixMs),
     })
 }
 
@@ -113,8 +129,12 @@ fn error() -> impl Strategy<Value = router::Error> {
         }),
         Just(router::Error::Command(command::Error::WrongType {
             found: Kind::Json,
-            wanted: Kind::Json,
+            wanted: Kind::Counter,
         })),
+        Just(router::Error::Command(command::Error::NotANumber)),
+        (any::<i64>(), any::<i64>()).prop_map(|(value, by)| {
+            router::Error::Command(command::Error::Overflow { value, by })
+        }),
         bytes(20).prop_filter_map("valid JSON", |text| {
             let error = command::json::compact(&text, 8).err()?;
             Some(router::Error::Command(error.into()))
@@ -187,8 +207,8 @@ proptest! {
     fn a_reply_is_whole_again_at_the_other_end(command in command(), reply in reply()) {
         // What a put stores is what it brought.
         let reply = match (&command, reply) {
-            (Command::Put { data, .. }, Reply::Stored { entry, created }) => {
-                let entry = Entry { data: data.clone(), ..entry };
+            (Command::Put { kind, data, .. }, Reply::Stored { entry, created }) => {
+                let entry = Entry { kind: *kind, data: data.clone(), ..entry };
                 Reply::Stored { entry, created }
             }
             (_, reply) => reply,
@@ -307,6 +327,14 @@ fn what_is_said_in_short_is_true() {
     let nothing_done = Some(Response::Error(router::Error::Overloaded { peer: None }));
     let read = Response::Reply(Reply::Value(Some(entry.clone())));
     assert_eq!(read.in_short(), nothing_done);
+    let counted = Response::Reply(Reply::Stored {
+        entry: Entry {
+            kind: Kind::Counter,
+            ..entry.clone()
+        },
+        created: true,
+    });
+    assert_eq!(counted.in_short(), None, "it is short itself");
     assert_eq!(Response::Entry(Some(entry)).in_short(), nothing_done);
     for short in [
         Response::Elsewhere,

@@ -23,12 +23,13 @@ use super::condition::text_condition;
 use super::envelope;
 use super::failure::Failure;
 use super::front::{Call, Exchange, Shared};
+use super::idempotency::IdempotencyKey;
 use super::lines::{Line, Lines};
 use super::many::{PIECE_BYTES, write_facts};
 use super::pipeline::Pipeline;
 use super::read::write_data;
 use crate::command::json::{self, Object};
-use crate::command::{Command, Entry, Kind, Reply};
+use crate::command::{Command, Entry, Kind, OperationId, Reply};
 use crate::key::Key;
 
 const MEMBERS: [&str; 6] = ["op", "key", "data", "ttl", "if_match", "if_none_match"];
@@ -43,6 +44,7 @@ pub(super) fn answer<B: Incoming>(
     let batch = Batch {
         lines: Lines::new(call.context().config.body_bytes_max),
         shared: Arc::clone(&call.shared),
+        idempotency_key: IdempotencyKey::of(&call.parts.headers)?,
         body: Some(body),
         pipeline: Pipeline::new(),
         held: None,
@@ -61,6 +63,7 @@ type Work = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 
 struct Batch<B> {
     shared: Arc<Shared>,
+    idempotency_key: Option<IdempotencyKey>,
     /// `None` when it has ended.
     body: Option<B>,
     lines: Lines,
@@ -96,7 +99,7 @@ impl<B: Incoming> Batch<B> {
                 Event::Arrived(Ok(None)) => {
                     self.body = None;
                     if let Some(line) = self.lines.last() {
-                        self.held = Some(Operation::parse(&self.shared, &line));
+                        self.held = Some(self.operation(&line));
                     }
                 }
                 Event::Arrived(Err(failure)) => self.give_up(failure),
@@ -111,7 +114,7 @@ impl<B: Incoming> Batch<B> {
         while self.pipeline.has_room() {
             let next = self.held.take().or_else(|| {
                 let line = self.lines.next()?;
-                Some(Operation::parse(&self.shared, &line))
+                Some(self.operation(&line))
             });
             let Some(operation) = next else {
                 return;
@@ -124,6 +127,10 @@ impl<B: Incoming> Batch<B> {
             let work = operation.carry_out(Arc::clone(&self.shared));
             self.pipeline.push(tag, Box::pin(work));
         }
+    }
+
+    fn operation(&self, line: &Line) -> Operation {
+        Operation::parse(&self.shared, line, self.idempotency_key.as_ref())
     }
 
     /// Waits for an answer, or for more lines if there is room for them.
@@ -150,6 +157,7 @@ impl<B: Incoming> Batch<B> {
             self.held = Some(Operation {
                 line: self.lines.last().map_or(0, |line| line.number),
                 key: None,
+                id: None,
                 command: Err(failure),
             });
         }
@@ -164,11 +172,13 @@ fn answered(answer: Option<Vec<u8>>) -> Event {
 struct Operation {
     line: u64,
     key: Option<Key>,
+    /// If it is a write and the client has named its batch.
+    id: Option<OperationId>,
     command: Result<Command, Failure>,
 }
 
 impl Operation {
-    fn parse(shared: &Shared, line: &Line) -> Operation {
+    fn parse(shared: &Shared, line: &Line, name: Option<&IdempotencyKey>) -> Operation {
         let config = &shared.context.config;
         let mut key = None;
         let command = match &line.text {
@@ -185,8 +195,12 @@ impl Operation {
                     command(&object, named.clone())
                 }),
         };
+        let write = command.as_ref().ok().filter(|command| !command.is_read());
         Operation {
             line: line.number,
+            id: name
+                .zip(write)
+                .map(|(name, command)| name.on_line(command.key(), line.number)),
             key,
             command,
         }
@@ -201,7 +215,7 @@ impl Operation {
     /// Does it, and says what came of it in a line.
     async fn carry_out(self, shared: Arc<Shared>) -> Vec<u8> {
         let done = match &self.command {
-            Ok(command) => perform(&shared, command).await,
+            Ok(command) => perform(&shared, command, self.id).await,
             Err(failure) => Err(failure.clone()),
         };
         done.unwrap_or_else(|failure| self.failed(&failure))
@@ -282,9 +296,13 @@ fn command(object: &Object, key: Key) -> Result<Command, Failure> {
     }
 }
 
-async fn perform(shared: &Shared, command: &Command) -> Result<Vec<u8>, Failure> {
+async fn perform(
+    shared: &Shared,
+    command: &Command,
+    operation: Option<OperationId>,
+) -> Result<Vec<u8>, Failure> {
     let context = &shared.context;
-    let answer = context.execute(command).await?;
+    let answer = context.execute_once(command, operation).await?;
     let (entry, shows_data) = match &answer.reply {
         Reply::Value(entry) => (entry.as_ref(), true),
         Reply::Stored { entry, .. } => (Some(entry), matches!(command, Command::MergePatch { .. })),

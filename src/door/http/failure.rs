@@ -211,6 +211,12 @@ impl From<router::Error> for Failure {
                 Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "value_too_large", message)
             }
             router::Error::Command(command::Error::Json(error)) => error.into(),
+            router::Error::Command(command::Error::NotANumber) => {
+                Failure::bad("invalid_data", message)
+            }
+            router::Error::Command(command::Error::Overflow { .. }) => {
+                Failure::new(StatusCode::CONFLICT, "counter_overflow", message)
+            }
             router::Error::Deadline { .. } => {
                 Failure::new(StatusCode::GATEWAY_TIMEOUT, "deadline", message)
             }
@@ -242,9 +248,20 @@ mod tests {
             (
                 router::Error::Command(command::Error::WrongType {
                     found: command::Kind::Json,
-                    wanted: command::Kind::Json,
+                    wanted: command::Kind::Counter,
                 }),
                 (409, "wrong_type", false),
+            ),
+            (
+                router::Error::Command(command::Error::Overflow {
+                    value: i64::MAX,
+                    by: 1,
+                }),
+                (409, "counter_overflow", false),
+            ),
+            (
+                router::Error::Command(command::Error::NotANumber),
+                (400, "invalid_data", false),
             ),
             (
                 router::Error::Command(command::Error::ValueTooLarge { bytes: 2, max: 1 }),

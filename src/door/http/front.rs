@@ -22,7 +22,7 @@ use super::failure::Failure;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::State;
-use super::{Context, accept, batch, locate, many, read, write};
+use super::{Context, accept, batch, counters, locate, many, read, write};
 use crate::clock::Clock;
 use crate::command::json;
 
@@ -232,6 +232,7 @@ async fn dispatch<B: Incoming>(
     accept::check(route, &parts.headers)?;
     match (route, &parts.method) {
         (Route::Locate, _) => locate::answer(call),
+        (Route::Counters, _) => Box::pin(counters::answer(call, entry)).await,
         (Route::Batch, _) => batch::answer(call, body, exchange),
         (_, &Method::GET | &Method::HEAD) => Box::pin(many::answer(call, exchange)).await,
         (_, &Method::DELETE) => Box::pin(write::delete(call, body)).await,

@@ -4,12 +4,11 @@
 //! of the door ask the running server for every operation and status that is described, and check
 //! that every route is.
 
-use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+mod bodies;
 
-use super::locate::Location;
-use super::pages::Ready;
-use crate::node::status::Status;
+use utoipa::OpenApi;
+
+use self::bodies::Results;
 
 /// The description of the HTTP API.
 #[must_use]
@@ -36,6 +35,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
         paths::delete_value,
         paths::batch,
         paths::locate,
+        paths::get_counter,
+        paths::increment_counter,
+        paths::delete_counter,
         paths::root,
         paths::healthcheck,
         paths::ready,
@@ -46,162 +48,21 @@ pub fn document() -> utoipa::openapi::OpenApi {
     components(schemas(Results)),
     tags(
         (name = "values", description = "Reading and writing values by their keys"),
+        (name = "counters", description = "Whole numbers that many clients add to"),
         (name = "node", description = "What a node says of itself"),
     )
 )]
 struct Document;
 
-/// What is answered instead of a result.
-#[derive(Serialize, ToSchema)]
-struct Failure {
-    /// For programs.
-    #[schema(example = "invalid_ttl")]
-    error: String,
-    /// For people: what is wrong, and why.
-    message: String,
-    /// The status of the answer, or of this element of it.
-    #[schema(example = 400)]
-    status: u16,
-}
-
-/// The value of a key.
-#[derive(Serialize, ToSchema)]
-struct Value {
-    /// The key as it was asked for.
-    key: String,
-    /// The value, byte for byte as it was written but for white space; `null` if there is none.
-    #[schema(value_type = Option<Object>)]
-    data: Option<serde_json::Value>,
-    /// The node that owns the key.
-    #[schema(example = "smache@localhost")]
-    node: String,
-}
-
-/// The values of several keys, in the order asked for.
-#[derive(Serialize, ToSchema)]
-struct Results {
-    results: Vec<ResultElement>,
-}
-
-/// One of them; `error`, `message` and `status` instead of the rest if this one failed.
-#[derive(Serialize, ToSchema)]
-struct ResultElement {
-    /// The key as it was asked for.
-    key: String,
-    #[schema(value_type = Option<Object>)]
-    data: Option<serde_json::Value>,
-    /// The node that owns the key.
-    node: Option<String>,
-    /// The version of the value, without quotes; absent if there is none.
-    etag: Option<String>,
-    /// Milliseconds left to live; absent if it lives for ever.
-    ttl_ms: Option<u64>,
-    error: Option<String>,
-    message: Option<String>,
-    status: Option<u16>,
-}
-
-/// What `GET /api` answers: for one `key` the value, for several the results.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code)]
-enum ValueOrResults {
-    One(Value),
-    Many(Results),
-}
-
-/// A write. Other members are refused.
-#[derive(Serialize, ToSchema)]
-struct Write {
-    /// A string or an integer; the integer `1` and the string `"1"` are one key.
-    #[schema(example = "something")]
-    key: String,
-    /// Must be an object.
-    #[schema(value_type = Object)]
-    data: serde_json::Value,
-    /// Seconds as an integer, or a duration such as `"300ms"` or `"1h"`; at most 100 years. Absent:
-    /// the value lives for ever.
-    #[schema(value_type = Option<String>, example = "5m")]
-    ttl: Option<String>,
-}
-
-/// A JSON merge patch (RFC 7396) for the value of a key.
-#[derive(Serialize, ToSchema)]
-struct Patch {
-    /// A string or an integer.
-    key: String,
-    /// The patch: an object. A member that is `null` removes, others replace.
-    #[schema(value_type = Object)]
-    data: serde_json::Value,
-}
-
-/// The value as it is now.
-#[derive(Serialize, ToSchema)]
-struct Written {
-    #[schema(value_type = Object)]
-    data: serde_json::Value,
-}
-
-/// A key to delete, if it is not in the query.
-#[derive(Serialize, ToSchema)]
-struct Delete {
-    /// A string or an integer.
-    key: String,
-}
-
-/// Whether there was something to delete.
-#[derive(Serialize, ToSchema)]
-struct Deleted {
-    key: String,
-    deleted: bool,
-}
-
-/// One line of a batch.
-#[derive(Serialize, ToSchema)]
-struct BatchLine {
-    /// `get`, `put`, `patch` or `delete`; absent: `put` if there is `data`, else `get`.
-    op: Option<String>,
-    /// A string or an integer.
-    key: String,
-    /// For `put` and `patch`.
-    #[schema(value_type = Option<Object>)]
-    data: Option<serde_json::Value>,
-    /// For `put`.
-    ttl: Option<String>,
-    /// As the header `If-Match`; a single version may stand without quotes.
-    if_match: Option<String>,
-    /// As the header `If-None-Match`.
-    if_none_match: Option<String>,
-}
-
-/// The answer to one line of a batch.
-#[derive(Serialize, ToSchema)]
-struct BatchAnswer {
-    key: Option<String>,
-    /// What the line alone would have been answered with.
-    status: u16,
-    /// After `get` and `patch`.
-    #[schema(value_type = Option<Object>)]
-    data: Option<serde_json::Value>,
-    /// After `delete`.
-    deleted: Option<bool>,
-    /// The node that owns the key.
-    node: Option<String>,
-    /// The version of the value, without quotes.
-    etag: Option<String>,
-    ttl_ms: Option<u64>,
-    /// Which line failed, counted from 1.
-    line: Option<u64>,
-    error: Option<String>,
-    message: Option<String>,
-}
-
 #[expect(dead_code, reason = "they carry the description that the macro reads")]
 mod paths {
-    use super::{
-        BatchAnswer, BatchLine, Delete, Deleted, Failure, Location, Patch, Ready, Status,
-        ValueOrResults, Write, Written,
+    use super::bodies::{
+        BatchAnswer, BatchLine, Counter, Delete, Deleted, Failure, Patch, ValueOrResults, Write,
+        Written,
     };
+    use crate::door::http::locate::Location;
+    use crate::door::http::pages::Ready;
+    use crate::node::status::Status;
 
     /// Read one key, or several
     ///
@@ -237,6 +98,7 @@ mod paths {
         params(
             ("If-None-Match" = Option<String>, Header, description = "`*` creates only"),
             ("If-Match" = Option<String>, Header, description = "`*` replaces only; ETags replace only that value"),
+            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
         ),
         request_body(content((Write = "application/json"), (Write = "application/x-www-form-urlencoded"), (Write = "multipart/form-data"))),
         responses(
@@ -244,7 +106,7 @@ mod paths {
                 ("ETag" = String, description = "The version of the value"),
                 ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
             ), description = "The value as it was stored"),
-            (status = 400, body = Failure, description = "`invalid_json`, `too_deep`, `invalid_key`, `key_too_long`, `invalid_data`, `invalid_ttl`, `unknown_member`, `invalid_form`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `body_truncated`"),
+            (status = 400, body = Failure, description = "`invalid_json`, `too_deep`, `invalid_key`, `key_too_long`, `invalid_data`, `invalid_ttl`, `unknown_member`, `invalid_form`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `invalid_idempotency_key`, `body_truncated`"),
             (status = 403, body = Failure, description = "`cross_site`: a browser sent it for another site"),
             (status = 405, body = Failure, description = "`key_required`: the key is missing, empty or `null`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
@@ -263,6 +125,7 @@ mod paths {
         params(
             ("If-None-Match" = Option<String>, Header, description = "`*` creates only"),
             ("If-Match" = Option<String>, Header, description = "`*` changes only; ETags change only that value"),
+            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
         ),
         request_body(content((Patch = "application/json"), (Patch = "application/merge-patch+json"))),
         responses(
@@ -274,6 +137,7 @@ mod paths {
             (status = 403, body = Failure, description = "`cross_site`"),
             (status = 405, body = Failure, description = "`key_required`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 409, body = Failure, description = "`wrong_type`: the key holds something else than a document"),
             (status = 412, body = Failure, description = "`precondition_failed`"),
             (status = 413, body = Failure, description = "`body_too_large`, `value_too_large`"),
             (status = 415, body = Failure, description = "`unsupported_media_type`"),
@@ -287,11 +151,12 @@ mod paths {
             ("key" = Option<String>, Query, description = "The key, unless it is in the body"),
             ("If-Match" = Option<String>, Header, description = "Delete only that value"),
             ("If-None-Match" = Option<String>, Header, description = "Delete only another value"),
+            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
         ),
         request_body = Option<Delete>,
         responses(
             (status = 200, body = Deleted, description = "It is gone; `deleted` says whether it was there"),
-            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_key`, `invalid_json`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `unknown_member`"),
+            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_key`, `invalid_json`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `unknown_member`, `invalid_idempotency_key`"),
             (status = 403, body = Failure, description = "`cross_site`"),
             (status = 405, body = Failure, description = "`key_required`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
@@ -309,9 +174,11 @@ mod paths {
     /// one key take effect in the order of their lines. The length of a line is bounded, that of the
     /// whole is not.
     #[utoipa::path(post, path = "/api/batch", tag = "values",
+        params(("Idempotency-Key" = Option<String>, Header, description = "A name by which the batch may be sent again as it was; each line is applied once")),
         request_body(content((BatchLine = "application/x-ndjson"), (BatchLine = "application/json"))),
         responses(
             (status = 200, body = BatchAnswer, content_type = "application/x-ndjson", description = "A line for each line"),
+            (status = 400, body = Failure, description = "`invalid_idempotency_key`"),
             (status = 403, body = Failure, description = "`cross_site`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
             (status = 415, body = Failure, description = "`unsupported_media_type`"),
@@ -330,6 +197,80 @@ mod paths {
             (status = 503, body = Failure, description = "`not_ready`"),
         ))]
     fn locate() {}
+
+    /// Read a counter
+    ///
+    /// One without a value stands at 0, has no ETag, and is `X-Cache: MISS`.
+    #[utoipa::path(get, path = "/counters/{key}", tag = "counters",
+        params(
+            ("key" = String, Path, description = "The counter; slashes may stand as they are"),
+            ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the counter has one of these ETags"),
+            ("If-Match" = Option<String>, Header, description = "Answer 412 unless the counter has one of these ETags"),
+        ),
+        responses(
+            (status = 200, body = Counter, headers(
+                ("ETag" = String, description = "The version of the value"),
+                ("X-Cache" = String, description = "HIT or MISS"),
+                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
+            ), description = "What it stands at"),
+            (status = 304, description = "The client has it already"),
+            (status = 400, body = Failure, description = "`key_too_long`, `invalid_utf8`, `invalid_escape`, `invalid_condition`"),
+            (status = 405, body = Failure, description = "`key_required`: there is nothing behind `/counters/`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 409, body = Failure, description = "`wrong_type`: the key holds something else"),
+            (status = 412, body = Failure, description = "`precondition_failed`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn get_counter() {}
+
+    /// Add to a counter
+    ///
+    /// One without a value is made, and counted from 0. The time to live of one that is there stays
+    /// as it is. A sum beyond 64 bits is refused, and the counter stays as it is.
+    #[utoipa::path(put, path = "/counters/{key}", tag = "counters",
+        params(
+            ("key" = String, Path, description = "The counter; slashes may stand as they are"),
+            ("increment" = i64, Query, description = "What to add; negative to subtract"),
+            ("ttl" = Option<String>, Query, description = "How long a counter that this makes lives: seconds, or a duration such as `1h`. Absent: for ever"),
+            ("If-None-Match" = Option<String>, Header, description = "`*` makes a counter only"),
+            ("If-Match" = Option<String>, Header, description = "`*` adds to one that is there only; ETags only to that value"),
+            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
+        ),
+        responses(
+            (status = 200, body = Counter, headers(
+                ("ETag" = String, description = "The version of the value"),
+                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
+            ), description = "What it stands at now"),
+            (status = 400, body = Failure, description = "`invalid_increment`, `invalid_ttl`, `unknown_parameter`, `key_too_long`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `invalid_idempotency_key`"),
+            (status = 403, body = Failure, description = "`cross_site`: a browser sent it for another site"),
+            (status = 405, body = Failure, description = "`key_required`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 409, body = Failure, description = "`wrong_type`: the key holds something else; `counter_overflow`"),
+            (status = 412, body = Failure, description = "`precondition_failed`; ETag has the present version"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn increment_counter() {}
+
+    /// Delete a counter
+    ///
+    /// Or whatever else the key holds.
+    #[utoipa::path(delete, path = "/counters/{key}", tag = "counters",
+        params(
+            ("key" = String, Path, description = "The counter; slashes may stand as they are"),
+            ("If-Match" = Option<String>, Header, description = "Delete only that value"),
+            ("If-None-Match" = Option<String>, Header, description = "Delete only another value"),
+            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
+        ),
+        responses(
+            (status = 200, body = Deleted, description = "It is gone; `deleted` says whether it was there"),
+            (status = 400, body = Failure, description = "`key_too_long`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `invalid_idempotency_key`"),
+            (status = 403, body = Failure, description = "`cross_site`"),
+            (status = 405, body = Failure, description = "`key_required`"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 412, body = Failure, description = "`precondition_failed`"),
+            (status = 503, body = Failure, description = "`not_ready`"),
+        ))]
+    fn delete_counter() {}
 
     /// Whether the process answers
     #[utoipa::path(get, path = "/", tag = "node",

@@ -1,4 +1,4 @@
-//! The query string: which keys a request names.
+//! The query string: which keys a request names, and what else it says.
 //!
 //! Keys are percent-decoded, with `+` for a space as forms write it. A broken escape and bytes that
 //! are no UTF-8 are refused instead of guessed at, since two spellings must never become one key.
@@ -57,21 +57,44 @@ pub(super) fn check_key(key: &str, bytes_max: usize) -> Result<(), Failure> {
     Ok(crate::key::Key::check(key.as_bytes(), bytes_max)?)
 }
 
+/// All parameters, decoded, in their order.
+pub(super) fn pairs(
+    query: Option<&str>,
+) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Failure>> {
+    let pairs = query.unwrap_or_default().split('&');
+    pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name)?, decode(value)?))
+    })
+}
+
 /// Decodes percent escapes and `+`; borrows when there are none.
 pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, Failure> {
-    let bytes = text.as_bytes();
-    if memchr::memchr2(b'%', b'+', bytes).is_none() {
+    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(text));
     }
+    decode_bytes(text.as_bytes(), b' ').map(Cow::Owned)
+}
+
+/// Decodes percent escapes of a path, where `+` is itself; borrows when there are none.
+pub(super) fn decode_path(text: &str) -> Result<Cow<'_, str>, Failure> {
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(text));
+    }
+    decode_bytes(text.as_bytes(), b'+').map(Cow::Owned)
+}
+
+fn decode_bytes(bytes: &[u8], plus: u8) -> Result<String, Failure> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [first, behind @ ..] = rest {
         rest = behind;
         match first {
-            b'+' => decoded.push(b' '),
+            b'+' => decoded.push(plus),
             b'%' => {
                 let (byte, behind) = hex_pair(behind).ok_or_else(|| {
-                    let message = "a % in the query or form is not followed by two hex digits";
+                    let message =
+                        "a % in the path, query or form is not followed by two hex digits";
                     Failure::bad("invalid_escape", message)
                 })?;
                 decoded.push(byte);
@@ -80,9 +103,10 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, Failure> {
             other => decoded.push(*other),
         }
     }
-    String::from_utf8(decoded).map(Cow::Owned).map_err(|error| {
+    String::from_utf8(decoded).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let message = format!("the decoded query or form is not UTF-8 at byte {at} of a value");
+        let message =
+            format!("the decoded path, query or form is not UTF-8 at byte {at} of a value");
         Failure::bad("invalid_utf8", message)
     })
 }

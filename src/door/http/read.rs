@@ -90,7 +90,7 @@ fn write_answer(
     }
     let send = verdict == Verdict::Send;
     let data_bytes = entry.map_or(4, |entry| entry.data.len());
-    let body_bytes = key.len() + data_bytes + node_suffix.len() + 32;
+    let body_bytes = key.len() + data_bytes + node_suffix.len() + 48;
     let mut draft = Draft::new(id, if send { body_bytes } else { 0 });
     if let Some(entry) = entry {
         draft.version(entry.version, ttl_ms(entry.expires_at, now));
@@ -114,12 +114,17 @@ fn write_answer(
     })
 }
 
-/// Writes a value as JSON; none is `null`.
+/// Writes a value as JSON; none is `null`. What is no JSON document is followed by a member that
+/// says what it is.
 pub(super) fn write_data(entry: Option<EntryRef<'_>>, out: &mut Vec<u8>) {
     match entry {
         None => out.extend_from_slice(b"null"),
         Some(entry) => match entry.kind {
             Kind::Json => out.extend_from_slice(entry.data),
+            Kind::Counter => {
+                out.extend_from_slice(entry.data);
+                out.extend_from_slice(b",\"type\":\"counter\"");
+            }
         },
     }
 }

@@ -17,6 +17,7 @@ pub(super) enum Route {
     Api,
     Batch,
     Locate,
+    Counters,
     Health,
     Ready,
     Status,
@@ -29,6 +30,7 @@ pub(super) enum Route {
 /// A path, where it leads, and what it takes.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// One that ends with `{key}` stands for all that begin like it.
     pub(super) path: &'static str,
     pub(super) route: Route,
     /// The methods, as an `Allow` header lists them.
@@ -41,12 +43,16 @@ const fn entry(path: &'static str, route: Route, allow: &'static str) -> Entry {
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
+/// How a path ends behind which the rest names a key.
+const KEY: &str = "/{key}";
 
 /// All paths, the busiest one first.
-pub(super) static ROUTES: [Entry; 9] = [
+pub(super) static ROUTES: [Entry; 10] = [
     entry("/api", Route::Api, READ_AND_WRITE),
     entry("/api/batch", Route::Batch, "POST, OPTIONS"),
     entry("/api/locate", Route::Locate, READ),
+    entry("/counters/{key}", Route::Counters, READ_PUT_DELETE),
     entry("/", Route::Health, READ),
     entry("/healthcheck", Route::Health, READ),
     entry("/ready", Route::Ready, READ),
@@ -60,14 +66,23 @@ static UNKNOWN: Entry = entry("", Route::Unknown, "");
 impl Entry {
     /// The entry of a path. One trailing slash is forgiven.
     pub(super) fn of(path: &str) -> &'static Entry {
-        let path = match path.strip_suffix('/') {
-            Some("") | None => path,
-            Some(shorter) => shorter,
-        };
+        let path = without_slash(path);
         ROUTES
             .iter()
-            .find(|entry| entry.path == path)
+            .find(|entry| entry.rest(path).is_some())
             .unwrap_or(&UNKNOWN)
+    }
+
+    /// What stands where this entry has `{key}`, still escaped; empty if it has none. `None` if the
+    /// path is not this entry's.
+    pub(super) fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some(stem) = self.path.strip_suffix(KEY) else {
+            return (self.path == path).then_some("");
+        };
+        match path.strip_prefix(stem)? {
+            "" => Some(""),
+            behind => behind.strip_prefix('/'),
+        }
     }
 
     /// Whether the route takes this method.
@@ -78,10 +93,21 @@ impl Entry {
     }
 }
 
+/// The path without the one trailing slash that is forgiven.
+pub(super) fn without_slash(path: &str) -> &str {
+    match path.strip_suffix('/') {
+        Some("") | None => path,
+        Some(shorter) => shorter,
+    }
+}
+
 impl Route {
     /// Whether it works on keys, and so needs a node that has joined.
     pub(super) fn is_data(self) -> bool {
-        matches!(self, Route::Api | Route::Batch | Route::Locate)
+        matches!(
+            self,
+            Route::Api | Route::Batch | Route::Locate | Route::Counters
+        )
     }
 
     fn label(self) -> &'static str {
@@ -89,6 +115,7 @@ impl Route {
             Route::Api => "/api",
             Route::Batch => "/api/batch",
             Route::Locate => "/api/locate",
+            Route::Counters => "/counters",
             Route::Health => "/healthcheck",
             Route::Ready => "/ready",
             Route::Status => "/status",
@@ -102,10 +129,11 @@ impl Route {
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
-const ALL: [Route; 9] = [
+const ALL: [Route; 10] = [
     Route::Api,
     Route::Batch,
     Route::Locate,
+    Route::Counters,
     Route::Health,
     Route::Ready,
     Route::Status,
@@ -182,6 +210,29 @@ mod tests {
         assert_eq!(Entry::of("/").route, Route::Health);
         assert_eq!(Entry::of("").route, Route::Unknown);
         assert_eq!(Entry::of("/apis").route, Route::Unknown);
+    }
+
+    #[test]
+    fn what_is_behind_a_stem_is_a_key() {
+        let key = |path: &'static str| {
+            let entry = Entry::of(path);
+            (entry.route, entry.rest(without_slash(path)))
+        };
+        for (path, rest) in [
+            ("/counters", ""),
+            ("/counters/", ""),
+            ("/counters/a", "a"),
+            ("/counters/a/", "a"),
+            ("/counters/a//", "a/"),
+            ("/counters/a/b", "a/b"),
+            ("/counters//a", "/a"),
+            ("/counters/%2F/", "%2F"),
+        ] {
+            assert_eq!(key(path), (Route::Counters, Some(rest)), "{path}");
+        }
+        assert_eq!(Entry::of("/countersa").route, Route::Unknown);
+        assert_eq!(Entry::of("/counter/a").route, Route::Unknown);
+        assert_eq!(key("/api"), (Route::Api, Some("")));
     }
 
     #[test]

@@ -13,10 +13,11 @@ use super::envelope::{self, Fields};
 use super::failure::Failure;
 use super::form;
 use super::front::Call;
+use super::idempotency::operation;
 use super::query::{self, Keys};
 use super::read::{self, ttl_ms, write_data};
 use crate::command::json::{self, Object};
-use crate::command::{Command, Entry, Kind, Reply};
+use crate::command::{Command, Entry, Kind, OperationId, Reply};
 
 /// The members of a write.
 const WRITE_MEMBERS: [&str; 3] = ["key", "data", "ttl"];
@@ -28,6 +29,7 @@ pub(super) async fn put<B: Incoming>(call: &mut Call, body: B) -> Result<Respons
     let condition = write_condition(&call.parts.headers)?;
     let formats = [Format::Json, Format::Form, Format::Multipart];
     let fields = fields(call, body, &formats, &WRITE_MEMBERS).await?;
+    let operation = operation(&call.parts.headers, &fields.key)?;
     let command = Command::Put {
         key: fields.key,
         kind: Kind::Json,
@@ -35,7 +37,7 @@ pub(super) async fn put<B: Incoming>(call: &mut Call, body: B) -> Result<Respons
         ttl_ms: fields.ttl_ms,
         condition,
     };
-    store(call, &command).await
+    store(call, &command, operation).await
 }
 
 /// `PATCH /api`: changes the value by a merge patch.
@@ -46,12 +48,13 @@ pub(super) async fn patch<B: Incoming>(
     let condition = write_condition(&call.parts.headers)?;
     let formats = [Format::Json, Format::MergePatch];
     let fields = fields(call, body, &formats, &PATCH_MEMBERS).await?;
+    let operation = operation(&call.parts.headers, &fields.key)?;
     let command = Command::MergePatch {
         key: fields.key,
         patch: fields.data,
         condition,
     };
-    store(call, &command).await
+    store(call, &command, operation).await
 }
 
 /// `DELETE /api?key=K`, or with a body `{"key":K}`.
@@ -73,11 +76,22 @@ pub(super) async fn delete<B: Incoming>(
             envelope::key(&object, config.key_bytes_max)?
         }
     };
-    let command = Command::Delete { key, condition };
-    match call.context().execute(&command).await?.reply {
+    let name = String::from_utf8_lossy(key.as_bytes()).into_owned();
+    remove(call, &name, Command::Delete { key, condition }).await
+}
+
+/// Deletes a key, which the answer calls `name`.
+pub(super) async fn remove(
+    call: &mut Call,
+    name: &str,
+    command: Command,
+) -> Result<Response<Body>, Failure> {
+    let operation = operation(&call.parts.headers, command.key())?;
+    let answer = call.context().execute_once(&command, operation).await?;
+    match answer.reply {
         Reply::Deleted(deleted) => {
-            let mut draft = Draft::new(&call.id, 64);
-            write_deleted(&command, deleted, draft.body());
+            let mut draft = Draft::new(&call.id, name.len() + 32);
+            write_deleted(name, deleted, draft.body());
             Ok(draft.respond(StatusCode::OK, None, take(&mut call.parts.headers)))
         }
         Reply::ConditionFailed { current } => Err(Failure::precondition_failed(current)),
@@ -85,10 +99,9 @@ pub(super) async fn delete<B: Incoming>(
     }
 }
 
-fn write_deleted(command: &Command, deleted: bool, out: &mut Vec<u8>) {
+fn write_deleted(name: &str, deleted: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"key\":");
-    let key = String::from_utf8_lossy(command.key().as_bytes());
-    json::write_string(&key, out);
+    json::write_string(name, out);
     out.extend_from_slice(b",\"deleted\":");
     out.extend_from_slice(if deleted { b"true" } else { b"false" });
     out.push(b'}');
@@ -121,8 +134,13 @@ async fn fields<B: Incoming>(
     form::fields(pairs, allowed, depth_max, key_bytes_max)
 }
 
-async fn store(call: &mut Call, command: &Command) -> Result<Response<Body>, Failure> {
-    let entry = match call.context().execute(command).await?.reply {
+async fn store(
+    call: &mut Call,
+    command: &Command,
+    operation: Option<OperationId>,
+) -> Result<Response<Body>, Failure> {
+    let answer = call.context().execute_once(command, operation).await?;
+    let entry = match answer.reply {
         Reply::Stored { entry, .. } => entry,
         Reply::ConditionFailed { current } => return Err(Failure::precondition_failed(current)),
         Reply::Value(_) | Reply::Deleted(_) => return Err(Failure::unexpected()),

@@ -1,0 +1,176 @@
+//! The bodies that the description of the API names: what is sent, and what is answered.
+//!
+//! None of these is ever made: doors write their answers byte by byte. They say what is in them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is answered instead of a result.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Failure {
+    /// For programs.
+    #[schema(example = "invalid_ttl")]
+    error: String,
+    /// For people: what is wrong, and why.
+    message: String,
+    /// The status of the answer, or of this element of it.
+    #[schema(example = 400)]
+    status: u16,
+}
+
+/// The value of a key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Value {
+    /// The key as it was asked for.
+    key: String,
+    /// The value, byte for byte as it was written but for white space; `null` if there is none. A
+    /// counter is a number.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// What the value is, if it is no JSON document.
+    #[schema(example = "counter")]
+    r#type: Option<String>,
+    /// The node that owns the key.
+    #[schema(example = "smache@localhost")]
+    node: String,
+}
+
+/// The values of several keys, in the order asked for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Results {
+    results: Vec<ResultElement>,
+}
+
+/// One of them; `error`, `message` and `status` instead of the rest if this one failed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ResultElement {
+    /// The key as it was asked for.
+    key: String,
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// What the value is, if it is no JSON document.
+    r#type: Option<String>,
+    /// The node that owns the key.
+    node: Option<String>,
+    /// The version of the value, without quotes; absent if there is none.
+    etag: Option<String>,
+    /// Milliseconds left to live; absent if it lives for ever.
+    ttl_ms: Option<u64>,
+    error: Option<String>,
+    message: Option<String>,
+    status: Option<u16>,
+}
+
+/// What `GET /api` answers: for one `key` the value, for several the results.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+pub(super) enum ValueOrResults {
+    One(Value),
+    Many(Results),
+}
+
+/// A write. Other members are refused.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Write {
+    /// A string or an integer; the integer `1` and the string `"1"` are one key.
+    #[schema(example = "something")]
+    key: String,
+    /// Must be an object.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+    /// Seconds as an integer, or a duration such as `"300ms"` or `"1h"`; at most 100 years. Absent:
+    /// the value lives for ever.
+    #[schema(value_type = Option<String>, example = "5m")]
+    ttl: Option<String>,
+}
+
+/// A JSON merge patch (RFC 7396) for the value of a key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Patch {
+    /// A string or an integer.
+    key: String,
+    /// The patch: an object. A member that is `null` removes, others replace.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+}
+
+/// The value as it is now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Written {
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+}
+
+/// A key to delete, if it is not in the query.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Delete {
+    /// A string or an integer.
+    key: String,
+}
+
+/// A counter.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Counter {
+    /// The key as the path names it. In the keyspace it is `counters:` and this.
+    #[schema(example = "visits")]
+    counter: String,
+    /// The same again.
+    #[schema(example = "visits")]
+    key: String,
+    /// What the counter stands at: a whole number of 64 bits, beyond what JavaScript counts exactly.
+    #[schema(example = 42)]
+    value: i64,
+    /// The node that owns the key.
+    #[schema(example = "smache@localhost")]
+    node: String,
+}
+
+/// Whether there was something to delete.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deleted {
+    key: String,
+    deleted: bool,
+}
+
+/// One line of a batch.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchLine {
+    /// `get`, `put`, `patch` or `delete`; absent: `put` if there is `data`, else `get`.
+    op: Option<String>,
+    /// A string or an integer.
+    key: String,
+    /// For `put` and `patch`.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// For `put`.
+    ttl: Option<String>,
+    /// As the header `If-Match`; a single version may stand without quotes.
+    if_match: Option<String>,
+    /// As the header `If-None-Match`.
+    if_none_match: Option<String>,
+}
+
+/// The answer to one line of a batch.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchAnswer {
+    key: Option<String>,
+    /// What the line alone would have been answered with.
+    status: u16,
+    /// After `get` and `patch`.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// What the value is, if it is no JSON document.
+    r#type: Option<String>,
+    /// After `delete`.
+    deleted: Option<bool>,
+    /// The node that owns the key.
+    node: Option<String>,
+    /// The version of the value, without quotes.
+    etag: Option<String>,
+    ttl_ms: Option<u64>,
+    /// Which line failed, counted from 1.
+    line: Option<u64>,
+    error: Option<String>,
+    message: Option<String>,
+}
