@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
 use crate::key::Key;
-use crate::version::Version;
+use crate::version::{NodeId, Version};
 
 pub mod counter;
 pub mod json;
@@ -64,6 +64,32 @@ impl Kind {
 /// operation must get the same one through whichever node it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u128);
+
+impl OperationId {
+    /// Set in the ids that nodes give.
+    const BY_NODE: u128 = 1 << 127;
+
+    /// The first half of the ids that a node gives in one life; the second half is a number.
+    #[must_use]
+    pub fn origin(node: NodeId, boot_epoch: u64) -> u128 {
+        // A life of a node begins in another millisecond than the one before; 31 bits of them last
+        // for 24 days, and nobody remembers an operation for so long.
+        let life = u128::from(boot_epoch >> 12) & 0x7fff_ffff;
+        Self::BY_NODE | life << 96 | u128::from(node.0) << 64
+    }
+
+    /// The id of an operation that a client named, apart from those of nodes.
+    #[must_use]
+    pub fn of_client(self) -> OperationId {
+        OperationId(self.0 & !Self::BY_NODE)
+    }
+
+    /// Whether a node gave it: then nobody asks again after the deadline of a request.
+    #[must_use]
+    pub fn is_by_node(self) -> bool {
+        self.0 & Self::BY_NODE != 0
+    }
+}
 
 /// When a write or a delete may happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -37,13 +37,16 @@ use self::status::{Readiness, Reporter, State, Status};
 use self::supervisor::{ChildSpec, Supervisor};
 use crate::clock::{Clock, UnixMs};
 use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox};
+use crate::cluster::handoff::Handoff;
 use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
 use crate::cluster::transport::wire;
 use crate::cluster::transport::{Identity, Transport};
 use crate::command;
+use crate::config::policy::Policies;
 use crate::config::{self, Config};
 use crate::door;
+use crate::replication::Lanes;
 use crate::router::{self, Router, RouterActor};
 use crate::table::Budget;
 use crate::version::NodeId;
@@ -138,6 +141,7 @@ struct Inner {
     mailbox: Mailbox,
     joined: watch::Receiver<Joined>,
     supervisor: Supervisor,
+    handoff: Handoff,
     http: Option<Http>,
     cluster_address: Option<SocketAddr>,
     governor: tokio::task::JoinHandle<()>,
@@ -171,9 +175,12 @@ impl Node {
         let limit = config.max_memory.unwrap_or_else(memory::default_limit);
         let budget = Budget::new(limit);
         let identity = Identity::new(&config.node_name, boot_epoch(&options.clock));
+        let lanes = Lanes::new(config.peer_bytes_max);
         let router = Router::new(router::Options {
             name: Arc::clone(&identity.name),
-            writers: writers(&config, identity.id, &budget, &options.clock),
+            writers: writers(&config, identity.id, &budget, &lanes, &options.clock),
+            boot_epoch: identity.boot_epoch,
+            members_min: config.min_members,
         });
         let readiness = Readiness::default();
         let reporter = Reporter::new(router.clone(), readiness.clone(), limit);
@@ -188,10 +195,14 @@ impl Node {
             &options.meeting,
             &identity,
             &router,
+            &lanes,
             mailbox.clone(),
         )
         .await?;
         router.connect(connected.peers.clone());
+        let rate = config.handoff_rate;
+        let handoff = Handoff::new(router.clone(), connected.peers.clone(), rate);
+        reporter.follow(lanes.clone(), handoff.clone());
         let machine = machine(&config, &identity, &connected, &options.clock);
         let (joined_tell, joined) = watch::channel(Joined::No);
         let router_actor = Arc::new(ArcSwapOption::empty());
@@ -201,6 +212,8 @@ impl Node {
             router: router.clone(),
             router_actor: Arc::clone(&router_actor),
             mailbox: mailbox.clone(),
+            lanes,
+            handoff: handoff.clone(),
             joined: joined_tell,
             reporter: reporter.clone(),
             uplinks: uplinks(&config, connected.address),
@@ -248,6 +261,7 @@ impl Node {
             mailbox,
             joined,
             supervisor,
+            handoff,
             http: http.transpose()?,
             cluster_address: connected.address,
             governor,
@@ -392,6 +406,12 @@ impl Node {
         self.0.reporter.status()
     }
 
+    /// What comes from other nodes, to look at and to pause.
+    #[must_use]
+    pub fn handoff(&self) -> &Handoff {
+        &self.0.handoff
+    }
+
     /// The supervisor, to look at.
     #[must_use]
     pub fn supervisor(&self) -> &Supervisor {
@@ -412,7 +432,13 @@ fn boot_epoch(clock: &Clock) -> u64 {
     now << 12 | u64::from(rand::random::<u16>() & 0xfff)
 }
 
-fn writers(config: &Config, node: NodeId, budget: &Arc<Budget>, clock: &Clock) -> Vec<Writer> {
+fn writers(
+    config: &Config,
+    node: NodeId,
+    budget: &Arc<Budget>,
+    lanes: &Lanes,
+    clock: &Clock,
+) -> Vec<Writer> {
     let cpus = std::thread::available_parallelism().map_or(2, usize::from);
     let count = if config.writers == 0 {
         cpus.next_power_of_two().max(2)
@@ -426,6 +452,9 @@ fn writers(config: &Config, node: NodeId, budget: &Arc<Budget>, clock: &Clock) -
             value_bytes_max: config.value_bytes_max,
             json_depth_max: config.json_depth_max,
         },
+        policies: Policies::new(config),
+        tombstone_horizon: config.tombstone_horizon,
+        lanes: lanes.clone(),
         queue_max: WRITER_QUEUE_MAX,
         queue_bytes_max: WRITER_QUEUE_BYTES_MAX,
         clock: clock.clone(),

@@ -22,5 +22,5 @@ mod ticket;
 pub(crate) use self::effect::encode_put;
 pub use self::effect::{Change, Effect};
 pub use self::lane::{Counters, Lane, Lanes, Outlet};
-pub use self::operations::{Done, Operations, Remembered};
+pub use self::operations::{Done, Keep, Operations, Remembered};
 pub use self::ticket::{Finished, Ticket};

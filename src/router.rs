@@ -5,9 +5,10 @@
 //! peer link. Maps are hints: a node that is asked for what it does not own says so, and the router
 //! asks again with a newer map, within the request's deadline.
 //!
-//! What is tried again, and what is not: a command that was certainly not applied (refused, moved,
-//! or never sent) always is; one whose fate is unknown (the link broke while it was under way) only
-//! if it is a read, since the node could have applied it.
+//! What is tried again: a command that was certainly not applied (refused, moved, or never sent),
+//! and one whose fate is unknown because the link broke while it was under way. A write carries an
+//! operation id, which its owner and the copies remember, so that it is applied once however often
+//! it is sent.
 //!
 //! The actor [`RouterActor`] only publishes maps. It is supervised by the node; while it restarts
 //! requests go on with the map that is published.
@@ -29,10 +30,10 @@ pub use self::map::{Load, Member, MemberState, PartitionMap};
 
 use crate::clock::UnixMs;
 use crate::cluster::peer::{self, Peers};
-use crate::command::{self, Command, EntryRef, Reply};
+use crate::command::{self, Command, EntryRef, OperationId, Reply};
 use crate::key::{self, KeyInteger, PartitionId};
 use crate::version::NodeId;
-use crate::writer::{self, Moved, Outcome, Role, Writer};
+use crate::writer::{self, Outcome, Role, Writer};
 
 /// What a router is made with.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub struct Options {
     pub name: Arc<str>,
     /// This node's writers.
     pub writers: Vec<Writer>,
+    /// Changes at each start of the node.
+    pub boot_epoch: u64,
+    /// With fewer members that answer, writes are refused.
+    pub members_min: usize,
 }
 
 /// Why a command got no reply.
@@ -74,6 +79,14 @@ pub enum Error {
     /// away. It was not applied.
     #[error("no node answers for this key at the moment")]
     NoOwner,
+    /// Too few nodes can be reached for a write: this may be the smaller side of a cut.
+    #[error("writes need {min} nodes and only {alive} can be reached")]
+    TooFewMembers {
+        /// Those that can, this one among them.
+        alive: usize,
+        /// As many as are needed.
+        min: usize,
+    },
     /// The memory limit leaves no room for the value.
     #[error("no room: {bytes} bytes are wanted and the memory limit is {limit}")]
     Full {
@@ -97,7 +110,9 @@ impl From<writer::Error> for Error {
     fn from(error: writer::Error) -> Error {
         match error {
             writer::Error::Command(error) => Error::Command(error),
-            writer::Error::Overloaded => Error::Overloaded { peer: None },
+            writer::Error::Overloaded | writer::Error::Backlog(_) => {
+                Error::Overloaded { peer: None }
+            }
             writer::Error::Full { bytes, limit } => Error::Full { bytes, limit },
             // Doors check keys before: a longer one here is our mistake.
             writer::Error::KeyLength(_) | writer::Error::Internal => Error::Internal,
@@ -156,12 +171,26 @@ struct Inner {
     forwarded: AtomicU64,
     retries: AtomicU64,
     deadlines: AtomicU64,
+    /// The first half of operation ids, and the next second half.
+    origin: u128,
+    next_operation: AtomicU64,
+    members_min: usize,
+}
+
+/// A command on its way to its owner.
+struct Request<'a> {
+    partition: PartitionId,
+    command: &'a Command,
+    operation: Option<OperationId>,
+    deadline: Instant,
+    /// Who may have carried it out without being able to say so.
+    lost: Option<Arc<str>>,
 }
 
 /// What one attempt came to.
 enum Attempt {
     Done(Answer),
-    /// Certainly not applied: try again, with a newer map if there is one.
+    /// Not applied, or by its id not applied again: try again, with a newer map if there is one.
     Again,
 }
 
@@ -169,8 +198,9 @@ impl Router {
     /// A router with an empty map.
     #[must_use]
     pub fn new(options: Options) -> Router {
+        let me = NodeId::of(&options.name);
         Router(Arc::new(Inner {
-            me: NodeId::of(&options.name),
+            me,
             name: options.name,
             writers: options.writers.into(),
             map: ArcSwap::from_pointee(PartitionMap::empty()),
@@ -180,6 +210,9 @@ impl Router {
             forwarded: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             deadlines: AtomicU64::new(0),
+            origin: OperationId::origin(me, options.boot_epoch),
+            next_operation: AtomicU64::new(0),
+            members_min: options.members_min,
         }))
     }
 
@@ -229,22 +262,40 @@ impl Router {
         &self.0.writers[partition.index() % self.0.writers.len()]
     }
 
-    /// How many partitions are owned here but not yet here as a whole.
-    #[must_use]
-    pub fn arriving(&self) -> usize {
-        self.0.writers.iter().map(Writer::arriving).sum()
+    /// Sets this node's role for partitions, which are at these epochs.
+    pub fn set_roles(&self, partitions: &[(PartitionId, u32)], role: &Role) {
+        self.at_writers(
+            partitions,
+            |of| of.0,
+            |writer, own| writer.set_roles(own, role),
+        );
     }
 
-    /// Sets this node's role for partitions.
-    pub fn set_roles(&self, partitions: &[PartitionId], role: Role) {
+    /// Forgets what is here of partitions whose copies are begun anew.
+    pub fn reset(&self, partitions: &[PartitionId]) {
+        self.at_writers(partitions, |of| *of, Writer::reset);
+    }
+
+    fn at_writers<T: Copy>(
+        &self,
+        all: &[T],
+        partition: impl Fn(&T) -> PartitionId,
+        act: impl Fn(&Writer, &[T]),
+    ) {
         let writers = self.0.writers.len();
         for (index, writer) in self.0.writers.iter().enumerate() {
-            let mine = |p: &&PartitionId| p.index() % writers == index;
-            let mine: Vec<PartitionId> = partitions.iter().filter(mine).copied().collect();
-            if !mine.is_empty() {
-                writer.set_roles(&mine, role);
+            let own = |one: &&T| partition(one).index() % writers == index;
+            let own: Vec<T> = all.iter().filter(own).copied().collect();
+            if !own.is_empty() {
+                act(writer, &own);
             }
         }
+    }
+
+    /// Values of the partitions that this node owns.
+    #[must_use]
+    pub fn owned_entries(&self) -> u64 {
+        self.0.writers.iter().map(Writer::owned_entries).sum()
     }
 
     fn publish(&self, map: PartitionMap) {
@@ -258,11 +309,13 @@ impl Router {
         let partition = key::partition(key);
         let map = self.0.map.load();
         let name = |node| map.member(node).map(|member| Arc::clone(&member.name));
+        let backups = map.backups(partition).iter();
+        let backups = backups.filter_map(|node| name(*node)).collect();
         Location {
             integer: key::integer(key),
             partition,
             owner: map.owner(partition).and_then(name),
-            backups: Vec::new(),
+            backups,
         }
     }
 
@@ -288,25 +341,45 @@ impl Router {
     /// # Errors
     /// See [`Error`]; each says whether a write may have been applied.
     pub async fn execute(&self, command: &Command, deadline: Instant) -> Result<Answer, Error> {
-        let partition = key::partition(command.key().as_bytes());
+        self.execute_once(command, None, deadline).await
+    }
+
+    /// Carries a command out, wherever its key lives; one that its client has named, only if it was
+    /// not carried out before. Then it answers what came of it.
+    ///
+    /// # Errors
+    /// See [`Error`]; each says whether a write may have been applied.
+    pub async fn execute_once(
+        &self,
+        command: &Command,
+        operation: Option<OperationId>,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        let mut request = Request {
+            partition: key::partition(command.key().as_bytes()),
+            command,
+            operation: operation.map(OperationId::of_client),
+            deadline,
+            lost: None,
+        };
         let mut tries = 0;
         loop {
             let published = self.0.published.notified();
             let map = self.0.map.load_full();
-            let attempt = match map.owner(partition) {
-                Some(node) if node == self.0.me => {
-                    self.execute_here(partition, command, deadline).await?
-                }
-                Some(node) => self.forward(&map, node, command, deadline).await?,
+            self.check_members(&map, command)?;
+            let attempt = match map.owner(request.partition) {
+                Some(node) if node == self.0.me => self.execute_here(&request).await?,
+                Some(node) => self.forward(&map, node, &mut request).await?,
                 None => Attempt::Again,
             };
             if let Attempt::Done(answer) = attempt {
                 return Ok(answer);
             }
             if Instant::now() >= deadline {
-                // Whoever was asked did nothing: that is worth saying, since it is certain.
                 self.0.deadlines.fetch_add(1, Ordering::Relaxed);
-                return Err(Error::NoOwner);
+                // If nobody ever took it nothing was done: that is worth saying.
+                let lost = request.lost.map(|peer| Error::Lost { peer });
+                return Err(lost.unwrap_or(Error::NoOwner));
             }
             self.0.retries.fetch_add(1, Ordering::Relaxed);
             tries += 1;
@@ -314,13 +387,25 @@ impl Router {
         }
     }
 
-    async fn execute_here(
-        &self,
-        partition: PartitionId,
-        command: &Command,
-        deadline: Instant,
-    ) -> Result<Attempt, Error> {
-        let applied = self.apply_here(partition, command, deadline).await;
+    fn check_members(&self, map: &PartitionMap, command: &Command) -> Result<(), Error> {
+        let (alive, min) = (map.alive(), self.0.members_min);
+        if alive < min && !command.is_read() {
+            return Err(Error::TooFewMembers { alive, min });
+        }
+        Ok(())
+    }
+
+    async fn execute_here(&self, request: &Request<'_>) -> Result<Attempt, Error> {
+        let Request {
+            partition,
+            command,
+            operation,
+            deadline,
+            ..
+        } = *request;
+        let applied = self
+            .apply_here(partition, command, operation, deadline)
+            .await;
         if matches!(applied, Err(Error::Deadline { .. })) {
             self.0.deadlines.fetch_add(1, Ordering::Relaxed);
         }
@@ -336,8 +421,8 @@ impl Router {
         }
     }
 
-    /// Carries a command out on this node's own writer, for a door or for a peer. `None` if this
-    /// node does not own the key.
+    /// Carries a command out on this node's own writer, for a door or for a peer, and waits until
+    /// its effect is with the copies. `None` if this node does not own the key.
     ///
     /// # Errors
     /// As [`Router::execute`].
@@ -345,55 +430,33 @@ impl Router {
         &self,
         partition: PartitionId,
         command: &Command,
+        operation: Option<OperationId>,
         deadline: Instant,
     ) -> Result<Option<Reply>, Error> {
         let writer = self.writer(partition);
-        loop {
-            let outcome = match writer.apply_inline(partition, command) {
-                Some(outcome) => outcome?,
-                None => in_time(writer.apply_queued(partition, command.clone()), deadline).await?,
-            };
-            match outcome {
-                Outcome::Done(reply) => return Ok(Some(reply)),
-                Outcome::Elsewhere => return Ok(None),
-                Outcome::Fetch(holder) => self.fetch(holder, partition, command, deadline).await?,
+        let outcome = match writer.apply_inline(partition, command, operation) {
+            Some(outcome) => outcome?,
+            None => {
+                let queued = writer.apply_queued(partition, command.clone(), operation);
+                in_time(queued, deadline).await??
             }
+        };
+        match outcome {
+            Outcome::Done(reply, None) => Ok(Some(reply)),
+            Outcome::Done(reply, Some(ticket)) => match in_time(ticket.done(), deadline).await? {
+                true => Ok(Some(reply)),
+                false => Err(self.superseded()),
+            },
+            Outcome::Forgotten => Err(Error::Unanswered),
+            Outcome::Elsewhere => Ok(None),
         }
     }
 
-    /// Brings a key that has not arrived yet from the node that held its partition before.
-    async fn fetch(
-        &self,
-        holder: NodeId,
-        partition: PartitionId,
-        command: &Command,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let key = command.key().clone();
-        let peers = self.0.peers.load_full().ok_or(Error::NoOwner)?;
-        let writer = self.writer(partition);
-        match peers.fetch(holder, key.clone(), deadline).await {
-            Ok(Some(entry)) => {
-                writer.absorb(&[Moved {
-                    partition,
-                    key: key.into_bytes(),
-                    entry,
-                }]);
-                Ok(())
-            }
-            Ok(None) => {
-                writer.absorb_absence(partition, key.into_bytes());
-                Ok(())
-            }
-            // The cluster's machine notices a holder that is gone, and ends the arrival.
-            Err(_) if Instant::now() < deadline => {
-                tokio::time::sleep_until(
-                    (Instant::now() + Duration::from_millis(10)).min(deadline),
-                )
-                .await;
-                Ok(())
-            }
-            Err(_) => Err(Error::Deadline { peer: None }),
+    /// What is said of a write whose copies follow another owner: it may be lost, or not.
+    #[must_use]
+    pub fn superseded(&self) -> Error {
+        Error::Lost {
+            peer: Arc::clone(&self.0.name),
         }
     }
 
@@ -401,29 +464,37 @@ impl Router {
         &self,
         map: &PartitionMap,
         node: NodeId,
-        command: &Command,
-        deadline: Instant,
+        request: &mut Request<'_>,
     ) -> Result<Attempt, Error> {
         let Some((peers, member)) = self.0.peers.load_full().zip(map.member(node)) else {
             return Ok(Attempt::Again);
         };
+        let command = request.command;
+        if request.operation.is_none() && !command.is_read() {
+            let number = self.0.next_operation.fetch_add(1, Ordering::Relaxed);
+            request.operation = Some(OperationId(self.0.origin | u128::from(number)));
+        }
         let peer = || Arc::clone(&member.name);
         self.0.forwarded.fetch_add(1, Ordering::Relaxed);
-        match peers.request(node, command, deadline).await {
+        let answer = peers.request(node, command, request.operation, request.deadline);
+        match answer.await {
             Ok(Some(reply)) => Ok(Attempt::Done(Answer {
                 reply,
                 owner: peer(),
             })),
             Ok(None) | Err(peer::Error::NotConnected) => Ok(Attempt::Again),
-            Err(peer::Error::Refused(error)) => Err(error),
             Err(peer::Error::Overloaded) => Err(Error::Overloaded { peer: Some(peer()) }),
             Err(peer::Error::Deadline) => {
                 self.0.deadlines.fetch_add(1, Ordering::Relaxed);
                 let peer = Some(peer());
                 Err(Error::Deadline { peer })
             }
-            Err(peer::Error::Lost) if command.is_read() => Ok(Attempt::Again),
-            Err(peer::Error::Lost) => Err(Error::Lost { peer: peer() }),
+            // A write carries an id: it is not applied twice.
+            Err(peer::Error::Lost | peer::Error::Refused(Error::Lost { .. })) => {
+                request.lost = Some(peer());
+                Ok(Attempt::Again)
+            }
+            Err(peer::Error::Refused(error)) => Err(error),
         }
     }
 
@@ -439,13 +510,10 @@ impl Router {
     }
 }
 
-/// What a writer's queue comes to, if it does so in time; else the command waits there still.
-async fn in_time(
-    queued: impl Future<Output = Result<Outcome, writer::Error>>,
-    deadline: Instant,
-) -> Result<Outcome, Error> {
-    let outcome = tokio::time::timeout_at(deadline, queued).await;
-    Ok(outcome.map_err(|_| Error::Deadline { peer: None })??)
+/// What is waited for, if it comes in time; else it goes on without anybody.
+async fn in_time<T>(awaited: impl Future<Output = T>, deadline: Instant) -> Result<T, Error> {
+    let outcome = tokio::time::timeout_at(deadline, awaited).await;
+    outcome.map_err(|_| Error::Deadline { peer: None })
 }
 
 /// Waits until a new map is published, or a little: the owner may know more than the map does.

@@ -328,7 +328,10 @@ impl Table {
 
     /// What was evicted since it was last asked for.
     pub fn take_evicted(&mut self) -> Vec<Evictee> {
-        self.evicted.as_mut().map(std::mem::take).unwrap_or_default()
+        self.evicted
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// The counters and sizes.

@@ -31,8 +31,9 @@ use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
-pub use self::core::{Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned};
-pub use self::core::{Sinks, Verdict};
+pub use self::core::{
+    Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned, Sinks, Verdict,
+};
 
 use self::actor::Message;
 use self::core::{Core, Setup};
@@ -208,7 +209,8 @@ impl Writer {
         if let Some(outcome) = self.apply_inline(partition, command, operation) {
             return outcome;
         }
-        self.apply_queued(partition, command.clone(), operation).await
+        self.apply_queued(partition, command.clone(), operation)
+            .await
     }
 
     /// Carries a command out through the queue. It stays there when this future is dropped: only

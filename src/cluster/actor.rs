@@ -14,19 +14,23 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use self::report::{Report, log_members, log_moves};
+use super::discovery;
+use super::handoff::Handoff;
 use super::machine::{Control, Machine, Output};
+use super::ownership::{Part, Role};
 use super::peer::{News, Peers};
 use super::transport::SessionId;
-use super::{discovery, handoff};
 use crate::clock::Clock;
 use crate::config::Uplink;
 use crate::key::PartitionId;
 use crate::node::status::Reporter;
+use crate::replication::{Lane, Lanes};
 use crate::router::{Load, Publish, Router};
 use crate::version::NodeId;
-use crate::writer::Role;
+use crate::writer::{self, Sinks};
 
 /// How often the machine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,6 +38,10 @@ const TICK: Duration = Duration::from_millis(100);
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// How often the map is published although nothing happened, for a router that was restarted.
 const PUBLISH_TICKS: u64 = 10;
+
+/// Copies that have not answered for what was written before a partition was frozen are not waited
+/// for any longer: its owner will try again.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Whether this node takes part in a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +84,10 @@ pub struct Arguments {
     pub mailbox: Mailbox,
     /// Tells whether this node takes part.
     pub joined: watch::Sender<Joined>,
+    /// The effects for each node.
+    pub lanes: Lanes,
+    /// What comes from other nodes.
+    pub handoff: Handoff,
     /// This node's own figures.
     pub reporter: Reporter,
     /// Whom to join through.
@@ -106,14 +118,30 @@ pub enum Message {
     Tick,
     /// The uplinks stand for these addresses now.
     Resolved(BTreeSet<String>),
-    /// A pull ended.
-    Pulled {
+    /// A pull of copies ended: these are here.
+    Synced {
         /// From this node.
         from: NodeId,
-        /// Of these partitions.
+        /// What was asked for.
+        asked: Vec<PartitionId>,
+        /// What is complete.
+        complete: Vec<PartitionId>,
+    },
+    /// A merge ended: these are settled.
+    Merged {
+        /// With this node.
+        from: NodeId,
+        /// What was asked for.
+        asked: Vec<PartitionId>,
+        /// What is settled.
+        complete: Vec<PartitionId>,
+    },
+    /// What was written to these frozen partitions is with their copies.
+    Drained {
+        /// These.
         partitions: Vec<PartitionId>,
-        /// Whether all came.
-        complete: bool,
+        /// The number that came with the order.
+        number: u64,
     },
     /// This node is about to leave: hand everything over, and say when that is done.
     Leave(oneshot::Sender<()>),
@@ -128,11 +156,18 @@ impl ractor::Message for Message {}
 /// The actor.
 pub struct ClusterActor;
 
+/// What entries are pulled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    Sync,
+    Merge,
+}
+
 /// What one incarnation of the actor knows.
 pub struct State {
     arguments: Arguments,
     hosts: HashMap<SessionId, String>,
-    pulls: BTreeSet<(NodeId, PartitionId)>,
+    pulls: BTreeSet<(Purpose, NodeId, PartitionId)>,
     leaving: Vec<oneshot::Sender<()>>,
     ticks: u64,
     /// Whether the others were told that this node is gone.
@@ -167,7 +202,7 @@ impl Actor for ClusterActor {
             }
         }
         let router = &arguments.router;
-        let owned = |partition| router.writer(partition).role(partition) != Role::Elsewhere;
+        let owned = |partition| router.writer(partition).role(partition).is_owned();
         let mut report = Report::new(router.node(), owned);
         // What a predecessor has told already.
         let _told = report.members(&router.map());
@@ -202,20 +237,23 @@ impl State {
             Message::News(news) => self.on_news(&mut machine, news),
             Message::Tick => self.on_tick(&mut machine),
             Message::Resolved(addresses) => machine.resolved(addresses, now),
-            Message::Pulled {
+            Message::Synced {
                 from,
-                partitions,
+                asked,
                 complete,
             } => {
-                for partition in &partitions {
-                    self.pulls.remove(&(from, *partition));
-                }
-                if complete {
-                    machine.pulled(from, &partitions);
-                } else {
-                    machine.pull_failed(from);
-                }
+                self.forget_pulls(Purpose::Sync, from, &asked);
+                machine.synced(from, &complete);
             }
+            Message::Merged {
+                from,
+                asked,
+                complete,
+            } => {
+                self.forget_pulls(Purpose::Merge, from, &asked);
+                machine.merged(from, &complete);
+            }
+            Message::Drained { partitions, number } => machine.drained(&partitions, number),
             Message::Leave(done) => {
                 machine.leave();
                 self.leaving.push(done);
@@ -228,21 +266,8 @@ impl State {
         }
         let outputs = machine.take();
         let publish = outputs.contains(&Output::Publish);
-        let mut outputs = outputs.into_iter().peekable();
-        while let Some(output) = outputs.next() {
-            // Roles come in long runs.
-            let Output::Role(partition, role) = output else {
-                self.carry_out(output);
-                continue;
-            };
-            let mut partitions = vec![partition];
-            while let Some(Output::Role(next, _)) =
-                outputs.next_if(|output| matches!(output, Output::Role(_, same) if *same == role))
-            {
-                partitions.push(next);
-            }
-            self.arguments.router.set_roles(&partitions, role);
-            self.report.roles(&partitions, role);
+        for output in outputs {
+            self.carry_out(output);
         }
         if publish {
             self.publish(&machine);
@@ -294,7 +319,7 @@ impl State {
 
     fn on_tick(&mut self, machine: &mut Machine) {
         self.ticks += 1;
-        let keys = self.arguments.reporter.table().entries;
+        let keys = self.arguments.router.owned_entries();
         let load = Load {
             keys,
             memory_bytes: self.arguments.reporter.rss_bytes(),
@@ -324,8 +349,16 @@ impl State {
             Output::Close(session, reason) => peers.close(session, &reason),
             Output::Link(node, session) => peers.link(node, session),
             Output::Unlink(node) => peers.unlink(node),
-            Output::Role(partition, role) => router.set_roles(&[partition], role),
-            Output::Pull(from, partitions) => self.start_pull(from, partitions),
+            Output::Reset(partitions) => router.reset(&partitions),
+            Output::Role(partitions, role) => {
+                let role = self.writers_role(&role);
+                self.report.roles(&partitions, role.is_owned());
+                router.set_roles(&partitions, &role);
+            }
+            Output::Release(node) => peers.release(node),
+            Output::Sync(from, partitions) => self.start_sync(from, partitions),
+            Output::Merge(from, parts) => self.start_merge(from, parts),
+            Output::Drain(partitions, number) => self.start_drain(partitions, number),
             Output::Drop(partitions) => self.start_drop(partitions),
             Output::Publish => {}
             Output::Serving { joined } => {
@@ -338,34 +371,103 @@ impl State {
         }
     }
 
-    fn start_pull(&mut self, from: NodeId, mut partitions: Vec<PartitionId>) {
+    /// A role as the writers know it: with lanes for nodes.
+    fn writers_role(&self, role: &Role) -> writer::Role {
+        let lanes = |nodes: &[NodeId]| {
+            let lanes = nodes.iter().map(|node| self.arguments.lanes.lane(*node));
+            lanes.collect()
+        };
+        match role {
+            Role::Elsewhere => writer::Role::Elsewhere,
+            Role::Backup { owner } => writer::Role::Backup(*owner),
+            Role::Owned {
+                in_sync,
+                syncing,
+                frozen,
+            } => writer::Role::Owned {
+                sinks: Arc::new(Sinks {
+                    in_sync: lanes(in_sync),
+                    syncing: lanes(syncing),
+                }),
+                frozen: *frozen,
+            },
+        }
+    }
+
+    fn forget_pulls(&mut self, purpose: Purpose, from: NodeId, partitions: &[PartitionId]) {
+        for partition in partitions {
+            self.pulls.remove(&(purpose, from, *partition));
+        }
+    }
+
+    fn start_sync(&mut self, from: NodeId, mut asked: Vec<PartitionId>) {
         // Also what is under way already is asked for now and then.
-        partitions.retain(|partition| self.pulls.insert((from, *partition)));
-        if partitions.is_empty() {
+        asked.retain(|partition| self.pulls.insert((Purpose::Sync, from, *partition)));
+        if asked.is_empty() {
             return;
         }
-        let (router, peers) = (self.arguments.router.clone(), self.arguments.peers.clone());
+        let (handoff, mailbox) = (
+            self.arguments.handoff.clone(),
+            self.arguments.mailbox.clone(),
+        );
+        tokio::spawn(async move {
+            let complete = handoff.sync(from, &asked).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "a handoff was interrupted");
+                Vec::new()
+            });
+            mailbox.cast(Message::Synced {
+                from,
+                asked,
+                complete,
+            });
+        });
+    }
+
+    fn start_merge(&mut self, from: NodeId, mut parts: Vec<Part>) {
+        parts.retain(|part| self.pulls.insert((Purpose::Merge, from, part.partition)));
+        if parts.is_empty() {
+            return;
+        }
+        let (handoff, mailbox) = (
+            self.arguments.handoff.clone(),
+            self.arguments.mailbox.clone(),
+        );
+        tokio::spawn(async move {
+            let complete = handoff.merge(from, &parts).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "a merge was interrupted");
+                Vec::new()
+            });
+            let asked = parts.iter().map(|part| part.partition).collect();
+            mailbox.cast(Message::Merged {
+                from,
+                asked,
+                complete,
+            });
+        });
+    }
+
+    /// Waits, not for long, until the copies of frozen partitions have answered for everything.
+    fn start_drain(&self, partitions: Vec<PartitionId>, number: u64) {
+        let mut marks: Vec<(Arc<Lane>, u64)> = Vec::new();
+        for &partition in &partitions {
+            let writer = self.arguments.router.writer(partition);
+            if let writer::Role::Owned { sinks, .. } = writer.role(partition) {
+                for lane in &sinks.in_sync {
+                    if !marks.iter().any(|(known, _)| Arc::ptr_eq(known, lane)) {
+                        marks.push((Arc::clone(lane), lane.next_number()));
+                    }
+                }
+            }
+        }
         let mailbox = self.arguments.mailbox.clone();
         tokio::spawn(async move {
-            let pulled = handoff::pull(&router, &peers, from, &partitions).await;
-            let ended = |partitions, complete| {
-                mailbox.cast(Message::Pulled {
-                    from,
-                    partitions,
-                    complete,
-                });
-            };
-            match pulled {
-                Ok(pulled) => {
-                    let (count, entries) = (pulled.complete.len(), pulled.entries);
-                    tracing::info!(partitions = count, entries, "a handoff has arrived");
-                    ended(pulled.complete, true);
-                    ended(pulled.broken, false);
+            let deadline = Instant::now() + DRAIN_MAX;
+            while Instant::now() < deadline {
+                if marks.iter().all(|(lane, mark)| lane.is_done_before(*mark)) {
+                    mailbox.cast(Message::Drained { partitions, number });
+                    return;
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "a handoff was interrupted");
-                    ended(partitions, false);
-                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
     }

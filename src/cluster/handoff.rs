@@ -1,76 +1,342 @@
-//! Handoff: the entries of partitions come from the node that held them before.
+//! Handoff: the entries of partitions come from the node that holds them.
 //!
-//! The new owner pulls, a stretch at a time, so it sets the pace, knows how far it is, and can go
-//! on after a broken session. Until all has come, single keys are fetched as they are asked for.
+//! Whoever needs them pulls, a stretch at a time, so it sets the pace and knows how far it is: for a
+//! copy from its owner ([`Handoff::sync`]), or from the other side of a healed cut
+//! ([`Handoff::merge`]). A stretch whose session breaks is asked for again where it stood. All pulls
+//! of a node share one rate, and can be paused together.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::codec::{PartitionSet, Pull};
+use super::ownership::Part;
 use super::peer::{Error, Peers};
 use crate::key::PartitionId;
+use crate::replication::Ticket;
 use crate::router::Router;
 use crate::version::NodeId;
+use crate::writer::{Discarded, Merge, Moved, Parted};
 
 /// About so many bytes of entries come at a time.
 const CHUNK_BYTES: u32 = 128 * 1024;
 /// Longest wait for one stretch.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stretch that does not come is asked for again after so long.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// A node that gives nothing for so long is given up; ownership asks again if it lives.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of one merge, so many discarded writes are logged one by one.
+const DISCARDED_LOGGED_MAX: u64 = 100;
 
-/// What a pull has brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pulled {
-    /// Entries that were new here.
-    pub entries: usize,
-    /// Partitions that are here as a whole.
-    pub complete: Vec<PartitionId>,
-    /// Partitions that this node lost, and maybe got back, while their entries came: some may have
-    /// been turned away.
-    pub broken: Vec<PartitionId>,
+/// All pulls of a node; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handoff(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    router: Router,
+    peers: Peers,
+    /// Bytes a second for all together; 0 is as many as come.
+    rate: u64,
+    /// When the next stretch may be asked for.
+    next: Mutex<Instant>,
+    paused: AtomicBool,
+    resumed: Notify,
+    under_way: AtomicU64,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    discarded: AtomicU64,
 }
 
-/// Pulls all entries of `partitions` that `from` holds.
-///
-/// # Errors
-/// When `from` does not answer any more.
-pub async fn pull(
-    router: &Router,
-    peers: &Peers,
-    from: NodeId,
-    partitions: &[PartitionId],
-) -> Result<Pulled, Error> {
-    let turn = |partition: PartitionId| router.writer(partition).turn(partition);
-    let turns: Vec<u32> = partitions
-        .iter()
-        .map(|partition| turn(*partition))
-        .collect();
-    let set: PartitionSet = partitions.iter().copied().collect();
-    let mut at = Some((0, 0));
-    let mut pulled = Pulled::default();
-    while let Some((writer, cursor)) = at {
-        let pull = Pull {
-            partitions: set.clone(),
-            writer,
-            cursor,
-            bytes_max: CHUNK_BYTES,
-        };
+/// How far handoffs to this node are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Progress {
+    /// Whether they are paused.
+    pub paused: bool,
+    /// Handoffs under way to this node.
+    pub under_way: u64,
+    /// Entries that have come, since the start.
+    pub entries: u64,
+    /// Bytes of keys and values that have come, since the start.
+    pub bytes: u64,
+    /// Acknowledged writes that lost against the other side of a cut, since the start.
+    pub discarded_writes: u64,
+}
+
+impl Handoff {
+    /// No pulls yet. `rate` is in bytes a second for all together; 0 is as many as come.
+    #[must_use]
+    pub fn new(router: Router, peers: Peers, rate: u64) -> Handoff {
+        Handoff(Arc::new(Inner {
+            router,
+            peers,
+            rate,
+            next: Mutex::new(Instant::now()),
+            paused: AtomicBool::new(false),
+            resumed: Notify::new(),
+            under_way: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            discarded: AtomicU64::new(0),
+        }))
+    }
+
+    /// Has all pulls wait from the next stretch on, or go on.
+    pub fn pause(&self, paused: bool) {
+        self.0.paused.store(paused, Ordering::Release);
+        self.0.resumed.notify_waiters();
+    }
+
+    /// How far they are.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            paused: self.0.paused.load(Ordering::Acquire),
+            under_way: self.0.under_way.load(Ordering::Relaxed),
+            entries: self.0.entries.load(Ordering::Relaxed),
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+            discarded_writes: self.0.discarded.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Pulls copies of `partitions` from their owner: those that are complete.
+    ///
+    /// # Errors
+    /// When the owner does not answer any more.
+    pub async fn sync(
+        &self,
+        from: NodeId,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<PartitionId>, Error> {
+        let router = &self.0.router;
+        let turn = |partition: PartitionId| router.writer(partition).turn(partition);
+        let turns: Vec<u32> = partitions.iter().map(|p| turn(*p)).collect();
+        let set: PartitionSet = partitions.iter().copied().collect();
+        let mut stretches = Stretches::new(self, from, &set);
+        while let Some(entries) = stretches.next().await? {
+            for moved in &entries {
+                let writer = router.writer(moved.partition);
+                writer.absorb(std::slice::from_ref(moved));
+            }
+        }
         let deadline = Instant::now() + CHUNK_TIMEOUT;
-        let (entries, next) = peers.pull(from, pull, deadline).await?;
-        for moved in &entries {
-            let writer = router.writer(moved.partition);
-            pulled.entries += writer.absorb(std::slice::from_ref(moved));
+        for operation in self.0.peers.operations(from, set.clone(), deadline).await? {
+            router.writer(operation.partition).learn(operation);
         }
-        at = next;
-        // Others get a turn between two stretches.
-        tokio::task::yield_now().await;
+        // What this node lost, and maybe got back, while its entries came may have been turned away.
+        let stayed = partitions.iter().zip(&turns);
+        let stayed = stayed.filter(|(partition, before)| turn(**partition) == **before);
+        Ok(stayed.map(|(partition, _)| *partition).collect())
     }
-    for (&partition, &before) in partitions.iter().zip(&turns) {
-        if turn(partition) == before {
-            pulled.complete.push(partition);
-        } else {
-            pulled.broken.push(partition);
+
+    /// Takes over what is lacking here of partitions that `from` owned as well: those of which all
+    /// is settled, and with the copies.
+    ///
+    /// # Errors
+    /// When it does not answer any more.
+    pub async fn merge(&self, from: NodeId, parts: &[Part]) -> Result<Vec<PartitionId>, Error> {
+        let mut merging = Merging::new(self, parts);
+        let set: PartitionSet = parts.iter().map(|part| part.partition).collect();
+        let mut stretches = Stretches::new(self, from, &set);
+        while let Some(entries) = stretches.next().await? {
+            for moved in &entries {
+                merging.take(moved).await;
+            }
+        }
+        let merged = merging.settle().await;
+        Ok(parts
+            .iter()
+            .map(|part| part.partition)
+            .filter(|partition| merged.contains(*partition))
+            .collect())
+    }
+
+    /// Waits while handoffs are paused, and until the rate allows the next stretch.
+    async fn may_go_on(&self) {
+        loop {
+            let resumed = self.0.resumed.notified();
+            if !self.0.paused.load(Ordering::Acquire) {
+                break;
+            }
+            resumed.await;
+        }
+        let next = *self.0.next.lock();
+        tokio::time::sleep_until(next).await;
+    }
+
+    /// Counts what came, and puts the next stretch off by what the rate asks for it.
+    fn count(&self, entries: &[Moved]) {
+        let size = |moved: &Moved| (moved.key.len() + moved.entry.data.len()) as u64;
+        let bytes: u64 = entries.iter().map(size).sum();
+        self.0
+            .entries
+            .fetch_add(entries.len() as u64, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(us) = (bytes * 1_000_000).checked_div(self.0.rate) {
+            let mut next = self.0.next.lock();
+            *next = (*next).max(Instant::now()) + Duration::from_micros(us);
         }
     }
-    Ok(pulled)
+}
+
+/// What a node holds of some partitions, a stretch at a time.
+struct Stretches<'a> {
+    handoff: &'a Handoff,
+    from: NodeId,
+    set: &'a PartitionSet,
+    at: Option<(u16, u64)>,
+}
+
+impl<'a> Stretches<'a> {
+    fn new(handoff: &'a Handoff, from: NodeId, set: &'a PartitionSet) -> Stretches<'a> {
+        handoff.0.under_way.fetch_add(1, Ordering::Relaxed);
+        Stretches {
+            handoff,
+            from,
+            set,
+            at: Some((0, 0)),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<Moved>>, Error> {
+        let Some((writer, cursor)) = self.at else {
+            return Ok(None);
+        };
+        let inner = &*self.handoff.0;
+        let since = Instant::now();
+        loop {
+            self.handoff.may_go_on().await;
+            let pull = Pull {
+                partitions: self.set.clone(),
+                writer,
+                cursor,
+                bytes_max: CHUNK_BYTES,
+            };
+            let deadline = Instant::now() + CHUNK_TIMEOUT;
+            match inner.peers.pull(self.from, pull, deadline).await {
+                Ok((entries, next)) => {
+                    self.at = next;
+                    self.handoff.count(&entries);
+                    // Others get a turn between two stretches.
+                    tokio::task::yield_now().await;
+                    return Ok(Some(entries));
+                }
+                Err(error) if since.elapsed() >= PATIENCE => return Err(error),
+                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+            }
+        }
+    }
+}
+
+impl Drop for Stretches<'_> {
+    fn drop(&mut self) {
+        self.handoff.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A merge under way.
+struct Merging<'a> {
+    handoff: &'a Handoff,
+    parted: Vec<(PartitionId, Parted)>,
+    tickets: Vec<(PartitionId, Ticket)>,
+    /// Partitions that this node does not own any more.
+    lost: Vec<PartitionId>,
+    discarded: u64,
+}
+
+/// So many writes may wait for copies before the next ones are made.
+const TICKETS_MAX: usize = 1_000;
+
+impl<'a> Merging<'a> {
+    fn new(handoff: &'a Handoff, parts: &[Part]) -> Merging<'a> {
+        let parted = |part: &Part| {
+            let parted = Parted {
+                theirs: part.theirs_since,
+                ours: part.ours_since,
+            };
+            (part.partition, parted)
+        };
+        let mut parted: Vec<_> = parts.iter().map(parted).collect();
+        parted.sort_by_key(|(partition, _)| *partition);
+        Merging {
+            handoff,
+            parted,
+            tickets: Vec::new(),
+            lost: Vec::new(),
+            discarded: 0,
+        }
+    }
+
+    async fn take(&mut self, moved: &Moved) {
+        let partition = moved.partition;
+        let found = self.parted.binary_search_by_key(&partition, |(p, _)| *p);
+        let Ok(place) = found else { return };
+        let writer = self.handoff.0.router.writer(partition);
+        loop {
+            match writer.merge(moved, self.parted[place].1) {
+                Merge::Elsewhere => {
+                    self.lost.push(partition);
+                    self.parted.remove(place);
+                }
+                Merge::Later(_) => {
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    continue;
+                }
+                Merge::Settled { ticket, discarded } => {
+                    self.tickets
+                        .extend(ticket.map(|ticket| (partition, ticket)));
+                    discarded.iter().for_each(|discarded| self.tell(discarded));
+                }
+            }
+            break;
+        }
+        if self.tickets.len() >= TICKETS_MAX {
+            self.wait().await;
+        }
+    }
+
+    fn tell(&mut self, discarded: &Discarded) {
+        self.discarded += 1;
+        self.handoff.0.discarded.fetch_add(1, Ordering::Relaxed);
+        if self.discarded <= DISCARDED_LOGGED_MAX {
+            tracing::warn!(
+                key = %discarded.key.escape_ascii(),
+                version = %discarded.version,
+                by = %discarded.by,
+                "an acknowledged write lost against one of the other side of a cut"
+            );
+        }
+    }
+
+    async fn wait(&mut self) {
+        for (partition, ticket) in std::mem::take(&mut self.tickets) {
+            if !ticket.done().await {
+                self.lost.push(partition);
+            }
+        }
+    }
+
+    /// The partitions of which all is settled.
+    async fn settle(mut self) -> PartitionSet {
+        self.wait().await;
+        if self.discarded > DISCARDED_LOGGED_MAX {
+            let count = self.discarded;
+            tracing::warn!(
+                count,
+                "acknowledged writes lost against the other side of a cut"
+            );
+        }
+        let lost: PartitionSet = self.lost.iter().copied().collect();
+        let settled = self.parted.iter().map(|(partition, _)| *partition);
+        settled
+            .filter(|partition| !lost.contains(*partition))
+            .collect()
+    }
 }

@@ -12,8 +12,8 @@
 
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,11 +22,12 @@ use rapidhash::RapidHashMap;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::codec::{self, FRAME_HEAD_BYTES, Malformed, MessageKind, Response};
+use super::codec::{self, Answers, FRAME_HEAD_BYTES, Malformed, MessageKind, Response};
 use super::peer::Error;
 use super::transport::{SessionId, Transport};
 use crate::config::validate::VALUE_BYTES_LIMIT;
 use crate::key::KEY_BYTES_MAX;
+use crate::replication::{Finished, Lane, Outlet};
 use crate::version::NodeId;
 
 /// A frame that has reached this size is closed and the next one begun.
@@ -69,6 +70,8 @@ pub(super) struct Link {
     work: Notify,
     /// Held by whoever is sending, so that frames keep their order.
     sending: Mutex<()>,
+    /// The effects that go over this session, once they do.
+    lane: OnceLock<Arc<Lane>>,
 }
 
 #[derive(Default)]
@@ -149,6 +152,7 @@ impl Link {
             received: AtomicU64::new(0),
             work: Notify::new(),
             sending: Mutex::new(()),
+            lane: OnceLock::new(),
         })
     }
 
@@ -275,15 +279,39 @@ impl Link {
 
     /// Queues a control message, whatever is queued already: there are few, and without them a
     /// peer in trouble could not even be told to leave.
-    pub(super) fn control(&self, json: Vec<u8>) {
-        if json.len() > PIECE_BYTES {
-            self.append_long(MessageKind::Control, Room::Any, json);
+    pub(super) fn control(&self, control: Vec<u8>) {
+        if control.len() > PIECE_BYTES {
+            self.append_long(MessageKind::Control, Room::Any, control);
         } else {
             self.append(MessageKind::Control, Room::Any, |out| {
-                out.extend_from_slice(&json)
+                out.extend_from_slice(&control)
             });
         }
         self.wake();
+    }
+
+    /// Effects of this lane go over the session from now on.
+    pub(super) fn carry(self: &Arc<Link>, lane: Arc<Lane>) {
+        if self.lane.set(Arc::clone(&lane)).is_ok() {
+            lane.open(Arc::clone(self) as Arc<dyn Outlet>);
+        }
+    }
+
+    /// What the other end says of the effects that it was sent: those who waited for it come out.
+    pub(super) fn answered(&self, answers: &Answers) -> Vec<Finished> {
+        let mut finished = Vec::new();
+        if let Some(lane) = self.lane.get() {
+            lane.answered(&answers.taken, true, &mut finished);
+            lane.answered(&answers.refused, false, &mut finished);
+        }
+        finished
+    }
+
+    /// Queues what is to be said of effects, whatever is queued already: others wait for it.
+    pub(super) fn answer_effects(&self, answers: &Answers) {
+        self.append(MessageKind::Answers, Room::Any, |out| {
+            codec::write_answers(out, answers);
+        });
     }
 
     /// Queues a request of about `bytes` bytes; its answer comes through the receiver.
@@ -450,6 +478,22 @@ impl Link {
     pub(super) fn backlog(&self) -> u64 {
         let out = self.out.lock();
         out.queued as u64 + (out.sent - out.acked)
+    }
+}
+
+impl Outlet for Link {
+    /// What is queued is bounded by the lane, which keeps it as well.
+    fn effect(&self, number: u64, effect: &Bytes) {
+        if effect.len() < DIRECT_BYTES {
+            self.append(MessageKind::Effect, Room::Any, |out| {
+                codec::write_effect(out, number, effect);
+            });
+        } else {
+            let mut body = Vec::with_capacity(effect.len() + 8);
+            codec::write_effect(&mut body, number, effect);
+            self.append_long(MessageKind::Effect, Room::Any, body);
+        }
+        self.wake();
     }
 }
 

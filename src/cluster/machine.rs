@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::membership::{self, Membership};
-use super::ownership::{self, Ownership};
+use super::ownership::{self, Members, Ownership, Part, Role};
 use super::transport::{Identity, SessionId};
 use crate::clock::UnixMs;
 use crate::key::PartitionId;
 use crate::router::{Load, PartitionMap};
 use crate::version::NodeId;
-use crate::writer::Role;
 
 /// What nodes tell each other besides requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +37,18 @@ pub enum Output {
     Link(NodeId, SessionId),
     /// There is no session for requests to this node.
     Unlink(NodeId),
-    /// Set this node's role for a partition.
-    Role(PartitionId, Role),
-    /// Pull the entries of these partitions from that node.
-    Pull(NodeId, Vec<PartitionId>),
+    /// Forget what is here of these partitions, of which copies are begun anew.
+    Reset(Vec<PartitionId>),
+    /// Set this node's role for these partitions, which are at these epochs.
+    Role(Vec<(PartitionId, u32)>, Role),
+    /// Release whoever waits for that node's word: it is no copy any more.
+    Release(NodeId),
+    /// Pull copies of these partitions from their owner.
+    Sync(NodeId, Vec<PartitionId>),
+    /// Take over what is lacking of these partitions from a node that owned them as well.
+    Merge(NodeId, Vec<Part>),
+    /// Report once what was written to these partitions is with their copies.
+    Drain(Vec<PartitionId>, u64),
     /// Forget the entries of these partitions.
     Drop(Vec<PartitionId>),
     /// Publish [`Machine::map`].
@@ -68,9 +75,12 @@ pub struct Machine {
 impl Machine {
     /// The machine at a node's start.
     #[must_use]
-    pub fn new(options: membership::Options, now: UnixMs) -> Machine {
+    pub fn new(options: membership::Options, backups: usize, now: UnixMs) -> Machine {
         Machine {
-            ownership: Ownership::new(options.identity.id),
+            ownership: Ownership::new(ownership::Options {
+                me: options.identity.id,
+                backups,
+            }),
             membership: Membership::new(options, now),
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -87,7 +97,8 @@ impl Machine {
     /// The present map.
     #[must_use]
     pub fn map(&self) -> PartitionMap {
-        PartitionMap::new(self.ownership.owners(), self.membership.members())
+        let held = self.ownership.held().iter().copied();
+        PartitionMap::new(held, self.membership.members(), self.ownership.figures())
     }
 
     /// Who owns what, to look at.
@@ -167,17 +178,22 @@ impl Machine {
         self.membership.set_load(load);
         self.membership.tick(now);
         self.settle();
-        self.ownership.tick();
+        self.ownership.tick(now.0);
     }
 
-    /// All entries of these partitions came from `from`.
-    pub fn pulled(&mut self, from: NodeId, partitions: &[PartitionId]) {
-        self.ownership.pulled(from, partitions);
+    /// All entries of these partitions came from `from`, their owner.
+    pub fn synced(&mut self, from: NodeId, partitions: &[PartitionId]) {
+        self.ownership.synced(from, partitions);
     }
 
-    /// A pull ended early.
-    pub fn pull_failed(&mut self, from: NodeId) {
-        self.ownership.pull_failed(from);
+    /// What was lacking of these partitions came from `from`.
+    pub fn merged(&mut self, from: NodeId, partitions: &[PartitionId]) {
+        self.ownership.merged(from, partitions);
+    }
+
+    /// What was written to these partitions before [`Output::Drain`] is with their copies.
+    pub fn drained(&mut self, partitions: &[PartitionId], number: u64) {
+        self.ownership.drained(partitions, number);
     }
 
     /// This node is about to leave.
@@ -188,8 +204,7 @@ impl Machine {
     /// Whether a leaving node still has something that somebody else could take, or is taking.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        let heirs = !self.membership.eligible().is_empty();
-        self.ownership.owed() > 0 || (heirs && self.ownership.owned() > 0)
+        !self.membership.eligible().is_empty() && self.ownership.is_needed()
     }
 
     /// This node is gone.
@@ -238,8 +253,12 @@ impl Machine {
             }
             Action::Restarted(node) => self.ownership.restarted(node),
             Action::Changed => {
-                let (eligible, alive) = (self.membership.eligible(), self.membership.alive());
-                self.ownership.members(eligible, alive);
+                let alive = self.membership.alive();
+                self.ownership.members(Members {
+                    eligible: self.membership.eligible(),
+                    linked: alive.clone(),
+                    alive,
+                });
                 self.outputs.push(Output::Publish);
             }
             Action::Serve { joined } => {
@@ -265,8 +284,14 @@ impl Machine {
                     self.outputs.push(Output::Send(*session, message));
                 }
             }
-            Action::Role(partition, role) => self.outputs.push(Output::Role(partition, role)),
-            Action::Pull(node, partitions) => self.outputs.push(Output::Pull(node, partitions)),
+            Action::Reset(partitions) => self.outputs.push(Output::Reset(partitions)),
+            Action::Role(partitions, role) => self.outputs.push(Output::Role(partitions, role)),
+            Action::Release(node) => self.outputs.push(Output::Release(node)),
+            Action::Sync(node, partitions) => self.outputs.push(Output::Sync(node, partitions)),
+            Action::Merge(node, parts) => self.outputs.push(Output::Merge(node, parts)),
+            Action::Drain(partitions, number) => {
+                self.outputs.push(Output::Drain(partitions, number));
+            }
             Action::Drop(partitions) => self.outputs.push(Output::Drop(partitions)),
             Action::Changed => self.outputs.push(Output::Publish),
         }

@@ -177,6 +177,7 @@ struct Outbox {
     syncs: BTreeMap<NodeId, Vec<PartitionId>>,
     merges: BTreeMap<NodeId, Vec<Part>>,
     drains: Vec<PartitionId>,
+    released: Vec<NodeId>,
     digest: Option<u64>,
     map_changed: bool,
 }
@@ -279,7 +280,12 @@ impl Ownership {
         if members == self.members {
             return;
         }
-        let died: Vec<NodeId> = self.members.alive.difference(&members.alive).copied().collect();
+        let died: Vec<NodeId> = self
+            .members
+            .alive
+            .difference(&members.alive)
+            .copied()
+            .collect();
         self.dead.extend(&died);
         self.dead.retain(|node| !members.alive.contains(node));
         self.unmet.retain(|node, _| !members.alive.contains(node));
@@ -437,6 +443,7 @@ impl Ownership {
             actions.push(Action::Reset(outbox.reset.into_iter().collect()));
         }
         self.take_roles(&outbox.dirty, &mut actions);
+        actions.extend(outbox.released.into_iter().map(Action::Release));
         let forgotten = |p: &PartitionId| self.roles[p.index()] == Role::Elsewhere;
         let drop: Vec<PartitionId> = outbox.drop.into_iter().filter(forgotten).collect();
         if !drop.is_empty() {
@@ -449,12 +456,25 @@ impl Ownership {
         if let Some(digest) = outbox.digest {
             actions.push(Action::Broadcast(Message::Digest(digest)));
         }
-        let offers = outbox.offers.into_iter().filter(|(_, offers)| !offers.is_empty());
+        let offers = outbox
+            .offers
+            .into_iter()
+            .filter(|(_, offers)| !offers.is_empty());
         let offers = offers.map(|(node, partitions)| (node, Message::Offer(partitions)));
         let sends = outbox.sends.into_iter().chain(offers);
         actions.extend(sends.map(|(node, message)| Action::Send(node, message)));
-        actions.extend(outbox.syncs.into_iter().map(|(node, p)| Action::Sync(node, p)));
-        actions.extend(outbox.merges.into_iter().map(|(node, p)| Action::Merge(node, p)));
+        actions.extend(
+            outbox
+                .syncs
+                .into_iter()
+                .map(|(node, p)| Action::Sync(node, p)),
+        );
+        actions.extend(
+            outbox
+                .merges
+                .into_iter()
+                .map(|(node, p)| Action::Merge(node, p)),
+        );
         if !outbox.drains.is_empty() {
             actions.push(Action::Drain(outbox.drains, self.ticks));
         }

@@ -18,16 +18,17 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::codec::{self, Malformed, MessageKind, Pull, Request, Response};
+use super::codec::{self, Malformed, MessageKind, PartitionSet, Pull, Request, Response};
 use super::link::{Asker, Link, MESSAGE_BYTES_MAX};
 use super::machine::Control;
 use super::transport::{Event, Identity, SessionId, Transport};
-use crate::command::{self, Command, Entry, EntryRef, Reply};
+use crate::command::{self, Command, EntryRef, OperationId, Reply};
 use crate::key::{self, Key, PartitionId};
+use crate::replication::{Effect, Finished, Lanes, Ticket};
 use crate::router::{self, Router};
 use crate::table::Cursor;
-use crate::version::NodeId;
-use crate::writer::{Moved, Outcome};
+use crate::version::{CLOCK_SKEW_MS_MAX, NodeId};
+use crate::writer::{Moved, Operation, Outcome, Verdict};
 
 /// Most requests of peers that wait in tasks at a time; further ones are refused.
 const TASKS_MAX: usize = 10_000;
@@ -92,6 +93,8 @@ pub type NewsSink = Box<dyn Fn(News) + Send + Sync>;
 pub struct Options {
     /// Carries out what peers ask for.
     pub router: Router,
+    /// The effects for each node.
+    pub lanes: Lanes,
     /// Where the links' own tasks run: the transport's thread.
     pub links_runtime: Handle,
     /// Where requests of peers that have to wait run.
@@ -138,6 +141,24 @@ struct Inner {
     frames_in: AtomicU64,
     requests_in: AtomicU64,
     malformed: AtomicU64,
+    /// Effects that were refused because they are from the future.
+    future: AtomicU64,
+}
+
+/// What the messages of one frame have led to.
+#[derive(Default)]
+struct Incoming {
+    answers: Vec<(Asker, Response)>,
+    effects: codec::Answers,
+    finished: Vec<Finished>,
+}
+
+/// How a peer asked for something.
+#[derive(Clone, Copy)]
+struct Asked {
+    id: u64,
+    deadline_ms: u32,
+    operation: Option<OperationId>,
 }
 
 struct Open {
@@ -158,6 +179,7 @@ impl Peers {
             frames_in: AtomicU64::new(0),
             requests_in: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
+            future: AtomicU64::new(0),
         }))
     }
 
@@ -191,9 +213,9 @@ impl Peers {
             .lock()
             .get(&session)
             .map(|open| Arc::clone(&open.link));
-        // A message of the machine has only string keys: it always serializes.
-        if let (Some(link), Ok(json)) = (link, serde_json::to_vec(control)) {
-            link.control(json);
+        // A message of the machine has lengths that are known: it always serializes.
+        if let (Some(link), Ok(bytes)) = (link, postcard::to_stdvec(control)) {
+            link.control(bytes);
         }
     }
 
@@ -231,11 +253,33 @@ impl Peers {
                 nodes.insert(node, Arc::clone(&link));
                 nodes
             });
+            link.carry(self.0.options.lanes.lane(node));
+        }
+    }
+
+    /// A node is held for dead: whoever waits for its word is released, and nothing is kept for it.
+    pub fn release(&self, node: NodeId) {
+        let finished = self.0.options.lanes.close(node);
+        self.tell(finished);
+    }
+
+    /// Tells those who waited for copies: what is to be done at once here, what wakes tasks from a
+    /// task of the runtime that they are on.
+    fn tell(&self, finished: Vec<Finished>) {
+        let (wakes, calls): (Vec<_>, Vec<_>) = finished.into_iter().partition(Finished::wakes);
+        calls.into_iter().for_each(Finished::tell);
+        if wakes.len() > 1 {
+            self.0.options.requests_runtime.spawn(async move {
+                wakes.into_iter().for_each(Finished::tell);
+            });
+        } else {
+            wakes.into_iter().for_each(Finished::tell);
         }
     }
 
     /// There is no session for requests to `node`.
     pub fn unlink(&self, node: NodeId) {
+        self.0.options.lanes.lane(node).suspend();
         self.0.nodes.rcu(|nodes| {
             let mut nodes = HashMap::clone(nodes);
             nodes.remove(&node);
@@ -276,13 +320,14 @@ impl Peers {
         &self,
         node: NodeId,
         command: &Command,
+        operation: Option<OperationId>,
         deadline: Instant,
     ) -> Result<Option<Reply>, Error> {
         check_length(command)?;
         let deadline_ms = remaining_ms(deadline);
         let response = self
             .ask(node, command.bytes(), deadline, |out, id| {
-                codec::write_command(out, id, deadline_ms, command);
+                codec::write_command(out, id, deadline_ms, command, operation);
             })
             .await?;
         match response {
@@ -293,19 +338,19 @@ impl Peers {
         }
     }
 
-    /// Asks `node` for the entry that it holds for `key`, owner or not.
+    /// Asks `node` which operations on these partitions it remembers.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn fetch(
+    pub async fn operations(
         &self,
         node: NodeId,
-        key: Key,
+        partitions: PartitionSet,
         deadline: Instant,
-    ) -> Result<Option<Entry>, Error> {
-        let request = Request::Fetch(key);
+    ) -> Result<Vec<Operation>, Error> {
+        let request = Request::Operations(partitions);
         match self.ask_request(node, &request, deadline).await? {
-            Response::Entry(entry) => Ok(entry),
+            Response::Operations(operations) => Ok(operations),
             Response::Error(error) => Err(Error::Refused(error)),
             _ => Err(Error::Lost),
         }
@@ -410,11 +455,15 @@ impl Peers {
             return;
         };
         self.0.frames_in.fetch_add(1, Ordering::Relaxed);
-        let mut answers = Vec::new();
+        let mut incoming = Incoming::default();
         let received = link.receive(frame, |kind, body| {
-            self.on_message(session, &link, kind, body, &mut answers)
+            self.on_message(session, &link, kind, body, &mut incoming)
         });
-        self.give(answers);
+        self.give(incoming.answers);
+        self.tell(incoming.finished);
+        if !incoming.effects.is_empty() {
+            link.answer_effects(&incoming.effects);
+        }
         if received.is_err() {
             self.0.malformed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
@@ -467,12 +516,15 @@ impl Peers {
         link: &Arc<Link>,
         kind: MessageKind,
         body: Bytes,
-        answers: &mut Vec<(Asker, Response)>,
+        incoming: &mut Incoming,
     ) -> Result<(), Malformed> {
         match kind {
             MessageKind::Response => {
                 let (id, response) = codec::read_response(body)?;
-                answers.extend(link.asker(id).map(|asker| (asker, response)));
+                let asker = link.asker(id);
+                incoming
+                    .answers
+                    .extend(asker.map(|asker| (asker, response)));
             }
             MessageKind::Request => {
                 let (id, deadline_ms, request) = codec::read_request(body)?;
@@ -480,21 +532,63 @@ impl Peers {
                 self.on_request(link, id, deadline_ms, request);
             }
             MessageKind::Control => {
-                let control = serde_json::from_slice(&body).map_err(|_| Malformed)?;
+                let control = postcard::from_bytes(&body).map_err(|_| Malformed)?;
                 (self.0.options.news)(News::Control(session, control));
+            }
+            MessageKind::Effect => {
+                let (number, effect) = codec::read_effect(body)?;
+                let taken = self.on_effect(link, &effect);
+                incoming.effects.add(number, taken);
+            }
+            MessageKind::Answers => {
+                let answers = codec::read_answers(body)?;
+                let refused = answers.refused.iter().map(|(first, last)| last - first + 1);
+                self.0.options.lanes.count_refused(refused.sum());
+                incoming.finished.extend(link.answered(&answers));
             }
             MessageKind::Fragment => return Err(Malformed),
         }
         Ok(())
     }
 
+    /// Whether an effect of a peer was taken.
+    fn on_effect(&self, link: &Link, effect: &Effect) -> bool {
+        let writer = self.0.options.router.writer(effect.partition);
+        match writer.take_effect(link.node, effect) {
+            Verdict::Taken => true,
+            Verdict::Fenced => false,
+            Verdict::FromTheFuture => {
+                if self.0.future.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::error!(
+                        node = link.node.0,
+                        "a node's clock is more than {CLOCK_SKEW_MS_MAX} ms ahead of this one's: \
+                         its writes are refused; set the clocks"
+                    );
+                }
+                false
+            }
+        }
+    }
+
     fn on_request(&self, link: &Arc<Link>, id: u64, deadline_ms: u32, request: Request) {
         match request {
-            Request::Execute(command) => self.on_command(link, id, deadline_ms, command),
-            Request::Fetch(key) => {
-                let writer = self.0.options.router.writer(key::partition(key.as_bytes()));
-                let entry = writer.held_entry(key.as_bytes());
-                link.respond(id, &Response::Entry(entry));
+            Request::Execute(command, operation) => {
+                let asked = Asked {
+                    id,
+                    deadline_ms,
+                    operation,
+                };
+                self.on_command(link, asked, command);
+            }
+            Request::Operations(partitions) => {
+                let (peers, link) = (self.clone(), Arc::clone(link));
+                self.0.options.requests_runtime.spawn(async move {
+                    let writers = peers.0.options.router.writers().iter();
+                    let wanted = |partition| partitions.contains(partition);
+                    let operations = writers.flat_map(|writer| writer.operations_of(wanted));
+                    link.respond(id, &Response::Operations(operations.collect()));
+                    link.wake();
+                });
             }
             Request::Pull(pull) => {
                 let (peers, link) = (self.clone(), Arc::clone(link));
@@ -507,7 +601,8 @@ impl Peers {
         }
     }
 
-    fn on_command(&self, link: &Arc<Link>, id: u64, deadline_ms: u32, command: Command) {
+    fn on_command(&self, link: &Arc<Link>, asked: Asked, command: Command) {
+        let id = asked.id;
         let partition = key::partition(command.key().as_bytes());
         if let Command::Get { key } = &command
             && self.answer_read(link, id, partition, key)
@@ -515,16 +610,31 @@ impl Peers {
             return;
         }
         let writer = self.0.options.router.writer(partition);
-        let done = match writer.apply_inline(partition, &command) {
-            Some(Ok(Outcome::Done(reply))) => Some(Response::to(&command, reply)),
-            Some(Ok(Outcome::Elsewhere)) => Some(Response::Elsewhere),
-            Some(Err(error)) => Some(Response::Error(error.into())),
-            Some(Ok(Outcome::Fetch(_))) | None => None,
-        };
-        match done {
-            Some(response) => link.respond(id, &response),
-            None => self.in_task(Arc::clone(link), id, deadline_ms, partition, command),
+        match writer.apply_inline(partition, &command, asked.operation) {
+            Some(Ok(Outcome::Done(reply, None))) => {
+                link.respond(id, &Response::to(&command, reply))
+            }
+            Some(Ok(Outcome::Done(reply, Some(ticket)))) => {
+                self.when_copied(link, id, &ticket, Response::to(&command, reply));
+            }
+            Some(Ok(Outcome::Forgotten)) => {
+                link.respond(id, &Response::Error(router::Error::Unanswered));
+            }
+            Some(Ok(Outcome::Elsewhere)) => link.respond(id, &Response::Elsewhere),
+            Some(Err(error)) => link.respond(id, &Response::Error(error.into())),
+            None => self.in_task(Arc::clone(link), asked, partition, command),
         }
+    }
+
+    /// Answers once a write is with its copies: on the thread on which their last word comes in.
+    fn when_copied(&self, link: &Arc<Link>, id: u64, ticket: &Ticket, response: Response) {
+        let (link, router) = (Arc::clone(link), self.0.options.router.clone());
+        ticket.when_done(move |copied| {
+            let superseded = || Response::Error(router.superseded());
+            let response = if copied { response } else { superseded() };
+            link.respond(id, &response);
+            link.wake();
+        });
     }
 
     /// Writes the answer to a read from the table into the frame; false if that is not possible.
@@ -539,24 +649,19 @@ impl Peers {
         answered.unwrap_or(false)
     }
 
-    fn in_task(
-        &self,
-        link: Arc<Link>,
-        id: u64,
-        deadline_ms: u32,
-        partition: PartitionId,
-        command: Command,
-    ) {
+    fn in_task(&self, link: Arc<Link>, asked: Asked, partition: PartitionId, command: Command) {
+        let id = asked.id;
         if self.0.tasks.fetch_add(1, Ordering::AcqRel) >= TASKS_MAX {
             self.0.tasks.fetch_sub(1, Ordering::AcqRel);
             let error = router::Error::Overloaded { peer: None };
             return link.respond(id, &Response::Error(error));
         }
-        let deadline = Instant::now() + Duration::from_millis(deadline_ms.into());
+        let deadline = Instant::now() + Duration::from_millis(asked.deadline_ms.into());
         let peers = self.clone();
         self.0.options.requests_runtime.spawn(async move {
             let router = &peers.0.options.router;
-            let response = match router.apply_here(partition, &command, deadline).await {
+            let applied = router.apply_here(partition, &command, asked.operation, deadline);
+            let response = match applied.await {
                 Ok(Some(reply)) => Response::to(&command, reply),
                 Ok(None) => Response::Elsewhere,
                 Err(error) => Response::Error(error),

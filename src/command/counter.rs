@@ -45,7 +45,7 @@ pub fn value(current: Option<EntryRef<'_>>) -> Result<i64, Error> {
     };
     match entry.kind {
         Kind::Counter => parse(entry.data).ok_or(Error::NotANumber),
-        found @ Kind::Json => Err(Error::WrongType {
+        found => Err(Error::WrongType {
             found,
             wanted: Kind::Counter,
         }),

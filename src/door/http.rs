@@ -87,9 +87,10 @@ impl Context {
     async fn execute_once(
         &self,
         command: &Command,
-        _operation: Option<OperationId>,
+        operation: Option<OperationId>,
     ) -> Result<Answer, router::Error> {
-        self.execute(command).await
+        let deadline = Instant::now() + self.config.request_timeout;
+        self.router.execute_once(command, operation, deadline).await
     }
 }
 

@@ -17,6 +17,8 @@ use crate::cluster::peer::{self, Peers};
 use crate::cluster::transport::wire::{self, WireTransport};
 use crate::cluster::transport::{Identity, Transport};
 use crate::config::Config;
+use crate::config::policy::Policies;
+use crate::replication::Lanes;
 use crate::router::Router;
 
 /// The cookie of a cluster that has none: it listens on loopback only.
@@ -36,12 +38,14 @@ pub(super) async fn connect(
     meeting: &Meeting,
     identity: &Identity,
     router: &Router,
+    lanes: &Lanes,
     mailbox: Mailbox,
 ) -> Result<Connected, Error> {
     let here = tokio::runtime::Handle::current();
     let peers = |links_runtime| {
         Peers::new(peer::Options {
             router: router.clone(),
+            lanes: lanes.clone(),
             links_runtime,
             requests_runtime: here.clone(),
             bytes_max: config.peer_bytes_max,
@@ -141,5 +145,6 @@ pub(super) fn machine(
         timing,
         seed: rand::random(),
     };
-    Arc::new(Mutex::new(Machine::new(options, clock.now())))
+    let backups = usize::from(Policies::new(config).backups_max());
+    Arc::new(Mutex::new(Machine::new(options, backups, clock.now())))
 }

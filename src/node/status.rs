@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 use super::supervisor::Supervisor;
 use crate::clock::Stopwatch;
+use crate::cluster::handoff::{Handoff, Progress};
+use crate::replication::Lanes;
 use crate::router::{MemberState, Router};
 use crate::table;
 
@@ -69,8 +71,12 @@ pub struct Status {
     pub members: Vec<MemberStatus>,
     /// Partitions as it sees them.
     pub partitions: PartitionStatus,
-    /// Entries that it holds.
+    /// Copies of partitions, and what is on its way.
+    pub replication: ReplicationStatus,
+    /// Values of the partitions that it owns.
     pub keys: u64,
+    /// Values that it holds, copies for others among them.
+    pub entries: u64,
     /// Its memory.
     pub memory: MemoryStatus,
     /// Reads that it answered from its own table.
@@ -95,7 +101,7 @@ pub struct MemberStatus {
     pub cluster_address: String,
     /// Partitions that it owns.
     pub partitions: usize,
-    /// Entries that it holds, by its last word.
+    /// Values of the partitions that it owns, by its last word.
     pub keys: u64,
     /// Its resident memory in bytes, by its last word.
     pub memory_bytes: u64,
@@ -108,10 +114,33 @@ pub struct PartitionStatus {
     pub total: usize,
     /// Owned by this node.
     pub owned: usize,
-    /// Owned by this node, with entries still on their way.
+    /// Copies that are being made here.
     pub arriving: usize,
     /// Owned by nobody that it knows.
     pub unowned: usize,
+}
+
+/// Copies in [`Status`].
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReplicationStatus {
+    /// Partitions of others of which this node holds a copy in sync.
+    pub backed_up: usize,
+    /// Copies that this node's partitions lack of what is asked for.
+    pub missing_copies: usize,
+    /// Copies of this node's partitions that are being made elsewhere.
+    pub departing: usize,
+    /// Partitions whose entries of the other side of a cut are being taken over.
+    pub merging: usize,
+    /// Partitions given up after a cut, whose owner has not yet taken over what it lacks.
+    pub conceded: usize,
+    /// Partitions taken over from dead owners, since the start.
+    pub promotions: u64,
+    /// Partitions of which no copy was left, since the start: what they held was lost.
+    pub taken_empty: u64,
+    /// Bytes of changes that copies have not acknowledged.
+    pub backlog_bytes: u64,
+    /// Handoffs to this node.
+    pub handoff: Progress,
 }
 
 /// Memory in [`Status`], in bytes.
@@ -146,6 +175,7 @@ pub struct Reporter {
     started: Stopwatch,
     max_memory: u64,
     supervisor: Arc<OnceLock<Supervisor>>,
+    copying: Arc<OnceLock<(Lanes, Handoff)>>,
 }
 
 impl Reporter {
@@ -158,7 +188,45 @@ impl Reporter {
             started: Stopwatch::start(),
             max_memory,
             supervisor: Arc::default(),
+            copying: Arc::default(),
         }
+    }
+
+    /// Lets it tell of what goes to other nodes and comes from them. Only the first ones count.
+    pub fn follow(&self, lanes: Lanes, handoff: Handoff) {
+        // Second ones would be a mistake without consequence.
+        let _ = self.copying.set((lanes, handoff));
+    }
+
+    /// Copies of partitions, and what is on its way.
+    #[must_use]
+    pub fn replication(&self) -> ReplicationStatus {
+        let map = self.router.map();
+        let figures = map.figures();
+        let copying = self.copying.get();
+        ReplicationStatus {
+            backed_up: figures.backed_up,
+            missing_copies: figures.missing_copies,
+            departing: figures.departing,
+            merging: figures.merging,
+            conceded: figures.conceded,
+            promotions: figures.promotions,
+            taken_empty: figures.taken_empty,
+            backlog_bytes: copying.map_or(0, |(lanes, _)| lanes.counters().bytes),
+            handoff: copying.map_or_else(Progress::default, |(_, handoff)| handoff.progress()),
+        }
+    }
+
+    /// What goes to other nodes.
+    #[must_use]
+    pub fn lanes(&self) -> Option<&Lanes> {
+        self.copying.get().map(|(lanes, _)| lanes)
+    }
+
+    /// What comes from other nodes, to be paused.
+    #[must_use]
+    pub fn handoff(&self) -> Option<&Handoff> {
+        self.copying.get().map(|(_, handoff)| handoff)
     }
 
     /// Lets it tell of the node's supervisor, which starts later. Only the first one counts.
@@ -229,10 +297,12 @@ impl Reporter {
             partitions: PartitionStatus {
                 total: usize::from(crate::key::PARTITION_COUNT),
                 owned: map.owned_by(me),
-                arriving: self.router.arriving(),
+                arriving: map.figures().arriving,
                 unowned: map.unowned(),
             },
-            keys: table.entries,
+            replication: self.replication(),
+            keys: self.router.owned_entries(),
+            entries: table.entries,
             memory: MemoryStatus {
                 rss_bytes: rss_bytes(),
                 max_bytes: self.max_memory,

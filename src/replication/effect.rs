@@ -12,10 +12,9 @@ use bytes::Bytes;
 
 use super::operations::Done;
 use crate::command::{Entry, EntryRef, OperationId};
-pub use crate::fields::Malformed;
 use crate::fields::{
-    get_bytes, get_entry, get_u8, get_u16, get_u32, get_u128, get_version, put_bytes, put_entry,
-    put_version,
+    Malformed, get_bytes, get_entry, get_u8, get_u16, get_u32, get_u128, get_version, put_bytes,
+    put_entry, put_version,
 };
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 use crate::version::Version;

@@ -256,6 +256,8 @@ impl Lanes {
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.lanes.load().values()).finish()
+        f.debug_list()
+            .entries(self.0.lanes.load().values())
+            .finish()
     }
 }

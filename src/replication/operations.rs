@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use rapidhash::RapidHashMap;
 
+use super::Ticket;
 use crate::clock::UnixMs;
 use crate::command::{Command, Entry, EntryRef, OperationId, Reply};
 use crate::fields::{
     Malformed, get_bytes, get_option, get_u8, get_version, put_bytes, put_option, put_version,
 };
 use crate::key::PartitionId;
-use super::Ticket;
 use crate::version::Version;
 
 /// Values up to this size are remembered; of larger ones only the version is.
@@ -134,24 +134,56 @@ pub struct Remembered {
     pub ticket: Option<Ticket>,
 }
 
-/// See the module.
+/// For how long, and how many, operations are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Most operations.
+    pub count_max: usize,
+    /// For so long, in milliseconds.
+    pub ms: u64,
+}
+
+/// See the module. Those that nodes named, which nobody asks for after the deadline of a request,
+/// are kept apart from those that clients did, so that many of the ones do not displace the others.
 #[derive(Debug)]
 pub struct Operations {
-    count_max: usize,
-    keep_ms: u64,
     by_id: RapidHashMap<OperationId, Remembered>,
+    of_nodes: Ages,
+    of_clients: Ages,
+}
+
+#[derive(Debug)]
+struct Ages {
+    keep: Keep,
     by_age: VecDeque<(UnixMs, OperationId)>,
 }
 
-impl Operations {
-    /// Remembers at most so many operations, each for so long.
-    #[must_use]
-    pub fn new(count_max: usize, keep_ms: u64) -> Operations {
-        Operations {
-            count_max,
-            keep_ms,
-            by_id: RapidHashMap::default(),
+impl Ages {
+    fn new(keep: Keep) -> Ages {
+        Ages {
+            keep,
             by_age: VecDeque::new(),
+        }
+    }
+
+    /// The oldest one, if it is too old, or one too many by `more`.
+    fn pop(&mut self, now: UnixMs, more: usize) -> Option<OperationId> {
+        let (at, _) = self.by_age.front()?;
+        let old = at.0.saturating_add(self.keep.ms) <= now.0;
+        let full = self.by_age.len() + more > self.keep.count_max;
+        let (_, id) = self.by_age.pop_front_if(|_| old || full)?;
+        Some(id)
+    }
+}
+
+impl Operations {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn new(of_nodes: Keep, of_clients: Keep) -> Operations {
+        Operations {
+            by_id: RapidHashMap::default(),
+            of_nodes: Ages::new(of_nodes),
+            of_clients: Ages::new(of_clients),
         }
     }
 
@@ -163,31 +195,30 @@ impl Operations {
 
     /// An operation was applied.
     pub fn remember(&mut self, id: OperationId, remembered: Remembered, now: UnixMs) {
-        self.forget_old(now);
-        while self.by_age.len() >= self.count_max {
-            self.forget_oldest();
+        let ages = if id.is_by_node() {
+            &mut self.of_nodes
+        } else {
+            &mut self.of_clients
+        };
+        while let Some(old) = ages.pop(now, 1) {
+            self.by_id.remove(&old);
         }
         if self.by_id.insert(id, remembered).is_none() {
-            self.by_age.push_back((now, id));
+            ages.by_age.push_back((now, id));
         }
     }
 
     /// Forgets what nobody can ask for any more.
     pub fn forget_old(&mut self, now: UnixMs) {
-        while let Some((at, _)) = self.by_age.front() {
-            if at.plus(std::time::Duration::from_millis(self.keep_ms)) > now {
-                return;
+        for ages in [&mut self.of_nodes, &mut self.of_clients] {
+            while let Some(old) = ages.pop(now, 0) {
+                self.by_id.remove(&old);
             }
-            self.forget_oldest();
-        }
-        // What a burst needed is given back after it.
-        self.by_id.shrink_to(self.by_age.len() * 2);
-        self.by_age.shrink_to(self.by_age.len() * 2);
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, id)) = self.by_age.pop_front() {
-            self.by_id.remove(&id);
+            // What a burst needed is given back after it.
+            if ages.by_age.capacity() > 4 * ages.by_age.len() + 1024 {
+                ages.by_age.shrink_to(2 * ages.by_age.len());
+                self.by_id.shrink_to(2 * self.by_id.len());
+            }
         }
     }
 
@@ -196,7 +227,8 @@ impl Operations {
         &'a self,
         wanted: impl Fn(PartitionId) -> bool + 'a,
     ) -> impl Iterator<Item = (PartitionId, OperationId, &'a Done)> + 'a {
-        let ids = self.by_age.iter().filter_map(|(_, id)| Some((id, self.by_id.get(id)?)));
+        let ages = self.of_nodes.by_age.iter().chain(&self.of_clients.by_age);
+        let ids = ages.filter_map(|(_, id)| Some((id, self.by_id.get(id)?)));
         let ids = ids.filter(move |(_, remembered)| wanted(remembered.partition));
         ids.map(|(id, remembered)| (remembered.partition, *id, &remembered.done))
     }
@@ -220,7 +252,8 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_first() {
-        let mut operations = Operations::new(3, 1_000);
+        let keep = |count_max, ms| Keep { count_max, ms };
+        let mut operations = Operations::new(keep(1, 10), keep(3, 1_000));
         let remember = |operations: &mut Operations, id: u128, at| {
             let remembered = Remembered {
                 partition: PartitionId(1),
@@ -235,6 +268,12 @@ mod tests {
         assert_eq!(operations.len(), 3, "bounded in number");
         assert!(operations.get(OperationId(0)).is_none());
         assert!(operations.get(OperationId(3)).is_some());
+        let by_node = OperationId::origin(crate::version::NodeId(3), 1 << 20);
+        remember(&mut operations, by_node, 10);
+        remember(&mut operations, by_node + 1, 10);
+        assert_eq!(operations.len(), 4, "those of nodes are bounded apart");
+        operations.forget_old(UnixMs(20));
+        assert_eq!(operations.len(), 3, "and forgotten sooner");
         remember(&mut operations, 9, 1_010);
         assert_eq!(operations.len(), 1, "bounded in age");
     }

@@ -119,7 +119,9 @@ impl Ticket {
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.0.lock();
-        f.debug_struct("Ticket").field("left", &state.left).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("left", &state.left)
+            .finish_non_exhaustive()
     }
 }
 

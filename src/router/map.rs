@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::cluster::ownership::{Figures, Held};
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::version::NodeId;
 
@@ -54,57 +55,79 @@ pub struct Load {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct PartitionMap {
-    owners: Box<[Option<NodeId>]>,
+    held: Box<[Held]>,
     members: HashMap<NodeId, Member>,
+    /// Members that answer, as far as is known.
+    alive: usize,
+    figures: Figures,
 }
 
 impl PartitionMap {
     /// A map in which nobody owns anything.
     #[must_use]
     pub fn empty() -> PartitionMap {
-        PartitionMap {
-            owners: vec![None; usize::from(PARTITION_COUNT)].into(),
-            members: HashMap::new(),
-        }
+        PartitionMap::new([], [], Figures::default())
     }
 
-    /// A map of these owners, one per partition, and members.
+    /// A map of what is held, one per partition, and of members.
     #[must_use]
     pub fn new(
-        owners: impl IntoIterator<Item = Option<NodeId>>,
+        held: impl IntoIterator<Item = Held>,
         members: impl IntoIterator<Item = Member>,
+        figures: Figures,
     ) -> PartitionMap {
-        let mut owners: Vec<_> = owners.into_iter().collect();
-        owners.resize(usize::from(PARTITION_COUNT), None);
-        let members = members
+        let mut held: Vec<_> = held.into_iter().collect();
+        held.resize(usize::from(PARTITION_COUNT), Held::default());
+        let members: HashMap<NodeId, Member> = members
             .into_iter()
             .map(|member| (member.id, member))
             .collect();
+        let is_alive = |member: &&Member| member.state != MemberState::Down;
         PartitionMap {
-            owners: owners.into(),
+            held: held.into(),
+            alive: members.values().filter(is_alive).count(),
             members,
+            figures,
         }
+    }
+
+    /// How many members answer, this node among them.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// Where this node stood with its partitions when the map was made.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// The nodes that hold copies of a partition in sync, beside its owner.
+    #[must_use]
+    pub fn backups(&self, partition: PartitionId) -> &[NodeId] {
+        self.held[partition.index()].backups.nodes()
     }
 
     /// The owner of a partition, as far as is known here.
     #[must_use]
     pub fn owner(&self, partition: PartitionId) -> Option<NodeId> {
-        self.owners[partition.index()]
+        self.held[partition.index()].owner
     }
 
     /// How many partitions a node owns.
     #[must_use]
     pub fn owned_by(&self, node: NodeId) -> usize {
-        self.owners
+        self.held
             .iter()
-            .filter(|owner| **owner == Some(node))
+            .filter(|held| held.owner == Some(node))
             .count()
     }
 
     /// How many partitions nobody owns.
     #[must_use]
     pub fn unowned(&self) -> usize {
-        self.owners.iter().filter(|owner| owner.is_none()).count()
+        self.held.iter().filter(|held| held.owner.is_none()).count()
     }
 
     /// A member.

@@ -7,9 +7,9 @@
 //! its frequency less one. Eviction walks entry by entry; memory is given back with the last entry
 //! of a segment, so a call goes ahead of need by at most one segment.
 
-use super::{Evictee, Table};
 use super::entry::FREQUENCY_MAX;
 use super::segment::Queue;
+use super::{Evictee, Table};
 use crate::clock::UnixMs;
 
 /// The small queue is held to this share of all bytes.

@@ -20,15 +20,21 @@ use crate::command::{self, Command, Effect, Entry, EntryRef, Kind, Limits, Opera
 use crate::config::policy::{Acknowledge, Policies};
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::replication::{
-    Change, Done, Lane, Lanes, Operations, Remembered, Ticket, encode_put,
+    Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_put,
 };
 use crate::table::{Cursor, Table};
 use crate::version::{HlcSource, NodeId, TAKEOVER_MS, Version};
 
-/// Operations are remembered for so long: a client may send one with a key of its own again.
-const OPERATION_KEEP_MS: u64 = 600_000;
-/// Most operations that a writer remembers.
-const OPERATIONS_MAX: usize = 64 * 1024;
+/// Operations that nodes named: longer than any request may take.
+const OF_NODES: Keep = Keep {
+    count_max: 128 * 1024,
+    ms: 10_000,
+};
+/// Operations that clients named.
+const OF_CLIENTS: Keep = Keep {
+    count_max: 64 * 1024,
+    ms: 600_000,
+};
 
 /// Where the effects of a partition go.
 #[derive(Debug, Default)]
@@ -160,7 +166,7 @@ impl Core {
             epochs: vec![0; count].into(),
             turns: vec![0; count].into(),
             versions: HlcSource::default(),
-            operations: Operations::new(OPERATIONS_MAX, OPERATION_KEEP_MS),
+            operations: Operations::new(OF_NODES, OF_CLIENTS),
             has_company: false,
             missed: 0,
         }
@@ -186,7 +192,9 @@ impl Core {
     #[must_use]
     pub fn owned_entries(&self) -> u64 {
         let owned = PartitionId::all().filter(|partition| self.role(*partition).is_owned());
-        owned.map(|partition| self.table.partition_entries(partition)).sum()
+        owned
+            .map(|partition| self.table.partition_entries(partition))
+            .sum()
     }
 
     /// Sets the role of partitions, which are at these epochs.
@@ -224,7 +232,8 @@ impl Core {
             partitions.iter().for_each(|p| wanted[p.index()] = true);
             let roles = &self.roles;
             let wanted = |p: PartitionId| wanted[p.index()] && !roles[p.index()].is_owned();
-            self.table.remove_partitions(wanted, Cursor::default(), usize::MAX);
+            self.table
+                .remove_partitions(wanted, Cursor::default(), usize::MAX);
         }
     }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::router::{MemberState, PartitionMap};
 use crate::version::NodeId;
-use crate::writer::Role;
 
 /// Ticks after which moves are told although there are more.
 const TICKS_MAX: u32 = 10;
@@ -85,12 +84,11 @@ impl Report {
     }
 
     /// Counts partitions whose role changes.
-    pub(super) fn roles(&mut self, partitions: &[PartitionId], role: Role) {
-        let own = role != Role::Elsewhere;
+    pub(super) fn roles(&mut self, partitions: &[(PartitionId, u32)], own: bool) {
         debug_assert_eq!(self.owned.len(), usize::from(PARTITION_COUNT));
-        for partition in partitions {
+        for (partition, _) in partitions {
             let owned = &mut self.owned[partition.index()];
-            // From arriving to whole is the end of a move, not another one.
+            // Other copies are no move.
             if std::mem::replace(owned, own) == own {
                 continue;
             }
@@ -170,7 +168,7 @@ mod tests {
             state: *state,
             load: Load::default(),
         };
-        PartitionMap::new([], members.iter().map(member))
+        PartitionMap::new([], members.iter().map(member), Default::default())
     }
 
     fn report() -> Report {
@@ -218,13 +216,13 @@ mod tests {
     #[test]
     fn moves_are_told_when_it_is_quiet() {
         let mut report = report();
-        let some: Vec<_> = PartitionId::all().take(10).collect();
+        let some: Vec<_> = PartitionId::all().take(10).map(|p| (p, 1)).collect();
         assert_eq!(report.tick(), None);
-        report.roles(&some[..5], Role::Arriving(NodeId(1)));
+        report.roles(&some[..5], true);
         assert_eq!(report.tick(), None);
-        report.roles(&some[5..], Role::Owned);
-        report.roles(&some[..5], Role::Owned);
-        report.roles(&some[..2], Role::Elsewhere);
+        report.roles(&some[5..], true);
+        report.roles(&some[..5], true);
+        report.roles(&some[..2], false);
         assert_eq!(report.tick(), None);
         assert_eq!(
             report.tick(),
@@ -241,7 +239,7 @@ mod tests {
         let mut report = report();
         let mut told = 0;
         for partition in PartitionId::all().take(25) {
-            report.roles(&[partition], Role::Owned);
+            report.roles(&[(partition, 1)], true);
             told += report.tick().map_or(0, |moves| {
                 assert_eq!(moves.taken, TICKS_MAX as usize);
                 1

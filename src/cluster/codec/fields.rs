@@ -3,9 +3,7 @@
 use bytes::Bytes;
 
 use crate::command::{Condition, Reply};
-use crate::fields::{
-    Malformed, get_entry, get_u8, get_u16, get_version, put_entry, put_version,
-};
+use crate::fields::{Malformed, get_entry, get_u8, get_u16, get_version, put_entry, put_version};
 use crate::version::Version;
 
 pub(super) fn put_condition(out: &mut Vec<u8>, condition: &Condition) {

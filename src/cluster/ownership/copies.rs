@@ -60,7 +60,10 @@ impl Copies {
         owner: NodeId,
         now: u64,
     ) -> Option<u32> {
-        let copy = self.0.get_mut(&partition).filter(|copy| copy.owner == owner)?;
+        let copy = self
+            .0
+            .get_mut(&partition)
+            .filter(|copy| copy.owner == owner)?;
         copy.complete = true;
         copy.heard = now;
         Some(copy.offer)
@@ -83,7 +86,10 @@ impl Copies {
 
     /// Complete copies whose owner was last heard to want them before this tick.
     pub(super) fn heard_before(&self, tick: u64) -> impl Iterator<Item = PartitionId> + '_ {
-        let stale = self.0.iter().filter(move |(_, copy)| copy.complete && copy.heard < tick);
+        let stale = self
+            .0
+            .iter()
+            .filter(move |(_, copy)| copy.complete && copy.heard < tick);
         stale.map(|(partition, _)| *partition)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Held, Holding, Message, Ownership, Part, RUMOUR_TICKS, REPEAT_TICKS, UNLISTED_TICKS, known,
+    Held, Holding, Message, Ownership, Part, REPEAT_TICKS, RUMOUR_TICKS, UNLISTED_TICKS, known,
 };
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::version::NodeId;
@@ -47,7 +47,10 @@ impl Ownership {
             self.set_held(partition, theirs);
         } else {
             // To answer without the entries would be to deny them.
-            let rumour = self.rumours.entry(partition).or_insert((theirs.epoch, self.ticks));
+            let rumour = self
+                .rumours
+                .entry(partition)
+                .or_insert((theirs.epoch, self.ticks));
             rumour.0 = rumour.0.max(theirs.epoch);
         }
     }
@@ -58,7 +61,11 @@ impl Ownership {
         let was_mine = ours.owner == Some(self.me);
         self.held[partition.index()] = theirs;
         self.note(partition, ours, &theirs);
-        if self.rumours.get(&partition).is_some_and(|(epoch, _)| *epoch < theirs.epoch) {
+        if self
+            .rumours
+            .get(&partition)
+            .is_some_and(|(epoch, _)| *epoch < theirs.epoch)
+        {
             self.rumours.remove(&partition);
         }
         if was_mine {
@@ -143,7 +150,14 @@ impl Ownership {
             let held = self.held[partition.index()];
             let backups = held.backups.with(from);
             let epoch = held.epoch + 1;
-            self.set_held(partition, Held { epoch, backups, ..held });
+            self.set_held(
+                partition,
+                Held {
+                    epoch,
+                    backups,
+                    ..held
+                },
+            );
         }
     }
 
@@ -224,7 +238,10 @@ impl Ownership {
             let owner = self.held[partition.index()].owner;
             if let Some(owner) = owner.filter(|_| ticks - *said >= REPEAT_TICKS) {
                 *said = ticks;
-                concessions.entry(owner).or_default().push((partition.0, *parted));
+                concessions
+                    .entry(owner)
+                    .or_default()
+                    .push((partition.0, *parted));
             }
         }
         let sends = concessions.into_iter();
@@ -248,7 +265,9 @@ impl Ownership {
             .filter(|p| {
                 let held = &self.held[p.index()];
                 !held.backups.contains(self.me)
-                    && held.owner.is_some_and(|owner| self.members.alive.contains(&owner))
+                    && held
+                        .owner
+                        .is_some_and(|owner| self.members.alive.contains(&owner))
             })
             .collect();
         for partition in stale {

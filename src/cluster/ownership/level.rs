@@ -12,10 +12,14 @@ impl Ownership {
             return;
         }
         for partition in PartitionId::all() {
-            match self.held[partition.index()].owner {
+            let owner = self.held[partition.index()].owner;
+            match owner {
                 Some(owner) if owner == self.me => self.level_mine(partition),
-                Some(owner) if self.may_live(owner) => {}
-                Some(_) => self.succeed(partition),
+                Some(owner) => {
+                    if !self.may_live(owner) {
+                        self.succeed(partition);
+                    }
+                }
                 None if self.may_found && self.is_target(partition) => self.take(partition, 1),
                 None => {}
             }
@@ -87,7 +91,10 @@ impl Ownership {
     /// One copy that is too many goes at once where there is no room for one that is lacking.
     fn make_room(&mut self, partition: PartitionId, wanted: Backups) {
         let held = self.held[partition.index()];
-        let lacking = wanted.nodes().iter().any(|node| !held.backups.contains(*node));
+        let lacking = wanted
+            .nodes()
+            .iter()
+            .any(|node| !held.backups.contains(*node));
         if lacking && held.backups.nodes().len() == COPIES_MAX {
             let extra = held.backups.nodes().iter().find(|n| !wanted.contains(**n));
             if let Some(&extra) = extra {
@@ -99,7 +106,14 @@ impl Ownership {
     fn set_backups(&mut self, partition: PartitionId, backups: Backups) {
         let held = self.held[partition.index()];
         let epoch = held.epoch + 1;
-        self.set_held(partition, Held { epoch, backups, ..held });
+        self.set_held(
+            partition,
+            Held {
+                epoch,
+                backups,
+                ..held
+            },
+        );
     }
 
     /// Passes the partition on to its target, or lets copies go that are too many.
@@ -107,9 +121,8 @@ impl Ownership {
         let held = self.held[partition.index()];
         let heir = self.target[partition.index()].nodes().first().copied();
         let heir = heir.filter(|node| *node != self.me);
-        let can_take = |node: NodeId| {
-            held.backups.contains(node) && self.members.linked.contains(&node)
-        };
+        let can_take =
+            |node: NodeId| held.backups.contains(node) && self.members.linked.contains(&node);
         let ticks = self.ticks;
         let Some(mine) = self.mine.get_mut(&partition) else {
             return;
@@ -168,7 +181,9 @@ impl Ownership {
     /// The owner is dead: the first living backup takes over.
     fn succeed(&mut self, partition: PartitionId) {
         let held = self.held[partition.index()];
-        let heirs = held.backups.filter(|node| self.members.alive.contains(&node));
+        let heirs = held
+            .backups
+            .filter(|node| self.members.alive.contains(&node));
         let others = heirs.filter(|node| node != self.me);
         match heirs.nodes().first() {
             Some(heir) if *heir != self.me => {}
@@ -176,14 +191,28 @@ impl Ownership {
                 self.promotions += 1;
                 let epoch = held.epoch + 1;
                 let owner = Some(self.me);
-                self.set_held(partition, Held { epoch, owner, backups: others });
+                self.set_held(
+                    partition,
+                    Held {
+                        epoch,
+                        owner,
+                        backups: others,
+                    },
+                );
             }
             // This node is taken for a copy that it has lost: the next one should know.
             Some(_) if !others.nodes().is_empty() => {
                 let epoch = held.epoch + 2;
                 let owner = others.nodes().first().copied();
                 let backups = others.filter(|node| Some(node) != owner);
-                self.set_held(partition, Held { epoch, owner, backups });
+                self.set_held(
+                    partition,
+                    Held {
+                        epoch,
+                        owner,
+                        backups,
+                    },
+                );
             }
             _ => self.adopt_orphan(partition),
         }
@@ -217,6 +246,7 @@ impl Ownership {
     /// A node is dead: its copies do not count, nor does what was under way to it.
     pub(super) fn bury(&mut self, node: NodeId) {
         self.died_at.insert(node, self.now_ms);
+        self.outbox.released.push(node);
         let mine: Vec<PartitionId> = self.mine.keys().copied().collect();
         for partition in mine {
             let held = self.held[partition.index()];

@@ -177,6 +177,8 @@ pub enum Action {
     Reset(Vec<PartitionId>),
     /// Set the role of this node for these partitions, which are at this epoch.
     Role(Vec<(PartitionId, u32)>, Role),
+    /// Release whoever waits for that node's word: it is dead, and no copy any more.
+    Release(NodeId),
     /// Forget the entries of these partitions: they are held elsewhere.
     Drop(Vec<PartitionId>),
     /// Send this to that node.

@@ -227,6 +227,7 @@ impl From<router::Error> for Failure {
                 Failure::new(StatusCode::SERVICE_UNAVAILABLE, "unanswered", message)
             }
             router::Error::NoOwner => Failure::busy("no_owner", message),
+            router::Error::TooFewMembers { .. } => Failure::busy("too_few_members", message),
             router::Error::Full { .. } => {
                 Failure::new(StatusCode::INSUFFICIENT_STORAGE, "full", message)
             }

@@ -121,6 +121,8 @@ pub(super) fn write_data(entry: Option<EntryRef<'_>>, out: &mut Vec<u8>) {
         None => out.extend_from_slice(b"null"),
         Some(entry) => match entry.kind {
             Kind::Json => out.extend_from_slice(entry.data),
+            // The table never gives one out.
+            Kind::Tombstone => out.extend_from_slice(b"null"),
             Kind::Counter => {
                 out.extend_from_slice(entry.data);
                 out.extend_from_slice(b",\"type\":\"counter\"");

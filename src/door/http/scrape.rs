@@ -102,10 +102,13 @@ fn cluster(shared: &Shared, sheet: &mut Sheet) {
     let partitions = |name: &str| vec![("state", name.to_owned())];
     sheet.gauges(
         "smache_partitions",
-        "Partitions: owned by this node, owned but with entries still arriving, owned by nobody",
+        "Partitions: owned by this node, copies being made here, owned by nobody",
         [
             (partitions("owned"), map.owned_by(router.node()) as f64),
-            (partitions("arriving"), router.arriving() as f64),
+            (
+                partitions("arriving"),
+                router.map().figures().arriving as f64,
+            ),
             (partitions("unowned"), map.unowned() as f64),
         ],
     );

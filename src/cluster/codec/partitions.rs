@@ -1,0 +1,39 @@
+//! A set of partitions, as it lies in messages.
+
+use crate::key::{PARTITION_COUNT, PartitionId};
+
+/// Bytes of a set of partitions.
+pub(super) const PARTITION_SET_BYTES: usize = PARTITION_COUNT as usize / 8;
+
+/// A set of partitions as bits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PartitionSet(pub(super) Box<[u8; PARTITION_SET_BYTES]>);
+
+impl std::fmt::Debug for PartitionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl FromIterator<PartitionId> for PartitionSet {
+    fn from_iter<I: IntoIterator<Item = PartitionId>>(partitions: I) -> PartitionSet {
+        let mut bits = Box::new([0; PARTITION_SET_BYTES]);
+        for partition in partitions {
+            bits[partition.index() / 8] |= 1 << (partition.index() % 8);
+        }
+        PartitionSet(bits)
+    }
+}
+
+impl PartitionSet {
+    /// Whether a partition is in it.
+    #[must_use]
+    pub fn contains(&self, partition: PartitionId) -> bool {
+        self.0[partition.index() / 8] & (1 << (partition.index() % 8)) != 0
+    }
+
+    /// All that are in it.
+    pub fn iter(&self) -> impl Iterator<Item = PartitionId> + '_ {
+        PartitionId::all().filter(|partition| self.contains(*partition))
+    }
+}
