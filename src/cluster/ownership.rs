@@ -179,6 +179,8 @@ struct Outbox {
     drains: Vec<PartitionId>,
     released: Vec<NodeId>,
     digest: Option<u64>,
+    /// Something has changed that lets the next step be taken at once.
+    level: bool,
     map_changed: bool,
 }
 
@@ -402,6 +404,7 @@ impl Ownership {
         self.outbox.dirty.insert(partition);
         self.outbox.map_changed |= before.owner != after.owner || before.backups != after.backups;
         self.orphans.remove(&partition);
+        self.outbox.level |= after.owner == Some(self.me);
         if after.owner == Some(self.me) {
             self.mine.entry(partition).or_default();
             self.copies.remove(partition);
@@ -437,6 +440,9 @@ impl Ownership {
 
     /// What is to be done, in this order: roles first, so that no word is older than what it says.
     pub fn take_actions(&mut self) -> Vec<Action> {
+        if std::mem::take(&mut self.outbox.level) {
+            self.level();
+        }
         let outbox = std::mem::take(&mut self.outbox);
         let mut actions = Vec::new();
         if !outbox.reset.is_empty() {
