@@ -114,18 +114,14 @@ impl Trouble {
         if let Some(times) = self.seldom.happened() {
             tracing::warn!(%error, times, "cannot take connections at the moment");
         }
-        if is_exhaustion(error)
-            && let Some(tcp) = self.reserve.accept(listener)
-        {
+        let reject = |tcp: TcpStream| {
             door.shared.turned_away.fetch_add(1, Ordering::Relaxed);
             // What the socket does not take at once is not worth the descriptor.
             let _ = tcp.try_write(FULL);
-            drop(tcp);
-            self.reserve.refill();
-            return;
+        };
+        if !is_exhaustion(error) || !self.reserve.reject(listener, reject) {
+            tokio::time::sleep(PAUSE).await;
         }
-        self.reserve.refill();
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -2,15 +2,19 @@
 //!
 //! A connection that cannot be taken stays in the listener's queue, and asks again at once: an
 //! accept loop that only waits leaves clients hanging, one that does not wait takes a whole CPU. So
-//! the door keeps one descriptor in reserve. When there is no other, it gives that up, takes the
-//! connection with it, tells its client to come back, closes it, and takes the reserve again. Every
-//! client gets an answer, nothing spins, and it ends by itself when descriptors come back.
+//! the door keeps one descriptor in reserve. When there is no other, it gives that up, takes one
+//! waiting connection after the other in its place, tells their clients to come back, closes them,
+//! and takes the reserve again. Every client gets an answer, nothing spins, and it ends by itself
+//! when descriptors come back.
 
 use std::fs::File;
 use std::io;
 
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
+
+/// So many connections are rejected before the door looks at anything else.
+const ROUND_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug)]
@@ -24,20 +28,36 @@ impl Reserve {
         reserve
     }
 
-    /// Takes a descriptor unless there is one already. Whether there is one now.
-    pub(super) fn refill(&mut self) -> bool {
+    fn refill(&mut self) {
         if self.0.is_none() {
             self.0 = File::open("/dev/null").ok();
         }
-        self.0.is_some()
     }
 
-    /// The connection at the head of the queue, in the place of the reserve. Refill when it is
-    /// closed.
-    pub(super) fn accept(&mut self, listener: &TcpListener) -> Option<TcpStream> {
-        drop(self.0.take()?);
-        let (tcp, _) = listener.accept().now_or_never()?.ok()?;
-        Some(tcp)
+    /// Takes the connections that wait, in the place of the reserve: `reject` must close each.
+    /// Whether that worked; otherwise there is nothing to do but to wait.
+    ///
+    /// The system looks for a descriptor before it looks for a connection. So this must go on until
+    /// none waits: only then does the listener wait for the next one, instead of failing again.
+    pub(super) fn reject(&mut self, listener: &TcpListener, reject: impl Fn(TcpStream)) -> bool {
+        let Some(reserve) = self.0.take() else {
+            self.refill();
+            return false;
+        };
+        drop(reserve);
+        let mut works = true;
+        for _ in 0..ROUND_MAX {
+            match listener.accept().now_or_never() {
+                None => break,
+                Some(Ok((tcp, _))) => reject(tcp),
+                Some(Err(_)) => {
+                    works = false;
+                    break;
+                }
+            }
+        }
+        self.refill();
+        works
     }
 }
 
@@ -53,6 +73,7 @@ pub(super) fn is_exhaustion(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
     use tokio::io::AsyncReadExt;
 
@@ -65,26 +86,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_reserve_takes_one_connection_at_a_time() {
+    async fn all_that_wait_are_rejected() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut reserve = Reserve::new();
-        assert!(reserve.accept(&listener).is_none(), "nobody is there");
-        assert!(reserve.accept(&listener).is_none(), "it is given up");
-        assert!(reserve.refill());
         let address = listener.local_addr().unwrap();
-        let mut client = TcpStream::connect(address).await.unwrap();
-        let taken = async {
-            loop {
-                reserve.refill();
-                if let Some(tcp) = reserve.accept(&listener) {
-                    return tcp;
-                }
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut reserve = Reserve::new();
+        let rejected = AtomicUsize::new(0);
+        let all = async {
+            while rejected.load(Ordering::Relaxed) < 3 {
+                let works = reserve.reject(&listener, |tcp| {
+                    drop(tcp);
+                    rejected.fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(works);
                 tokio::task::yield_now().await;
             }
         };
-        let patience = Duration::from_secs(20);
-        drop(tokio::time::timeout(patience, taken).await.unwrap());
-        let read = client.read(&mut [0; 1]).await;
-        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        tokio::time::timeout(Duration::from_secs(20), all)
+            .await
+            .unwrap();
+        for mut client in clients {
+            let read = client.read(&mut [0; 1]).await;
+            assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        }
+        let nobody = |_| panic!("nobody is there");
+        assert!(reserve.reject(&listener, nobody));
+        assert!(
+            !Reserve(None).reject(&listener, nobody),
+            "nothing to give up"
+        );
     }
 }
