@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::client::{Client, request};
 use crate::process::{Process, Start, until};
 
+const JSON: (&str, &str) = ("content-type", "application/json");
+const SMALL: &str = "{\"key\":\"small\",\"data\":{}}";
 const LIMIT_BYTES: u64 = 128_000_000;
 /// What the process may take beyond its limit, for a moment.
 const SLACK_BYTES: u64 = 32 << 20;
@@ -53,7 +55,8 @@ async fn readers_that_do_not_read_take_no_more_than_the_door_has() {
     // The others are served as ever.
     for _ in 0..20 {
         assert_eq!(node.get("/api?key=small").await.status, 200);
-        node.put("small", "{}").await;
+        let written = node.ask("POST", "/api", &[JSON], SMALL).await;
+        assert_eq!(written.status, 200, "{}", written.body);
     }
     until("they are dropped", async || {
         let reason = "smache_http_connections_dropped_total{reason=\"not_reading\"}";

@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_on_the_budget_as_far_as_it_has_arrived() {
-        let budget = Budget::new(8);
+        let budget = Budget::exact(8);
         let whole = |body| collect(body, 100, PAUSE, Hold::nothing(&budget));
         let (bytes, hold) = whole(pieces(&["123", "4", "56", "78"])).await.unwrap();
         assert_eq!((&bytes[..], budget.used()), (&b"12345678"[..], 8));

@@ -6,8 +6,11 @@
 //! it has when it is dropped, so no way out of a request can forget to: not an error, nor a client
 //! that went away, nor a panic.
 //!
-//! Invariant: what was asked for ([`Hold::take`], [`Hold::set`]) never exceeds the budget. Beyond
-//! it goes only the answer to a write that was applied ([`Hold::owe`]), which must not become a
+//! What is short has a margin of its own, an eighth on top, so that a few who are slow with large
+//! values do not keep out the many who are quick with small ones.
+//!
+//! Invariant: what was asked for ([`Hold::take`], [`Hold::set`]) never exceeds the budget and
+//! its margin. Beyond them goes only the answer to a write that was applied ([`Hold::owe`]), which must not become a
 //! refusal; while it stands nothing more is admitted. Answers below [`LARGE_BYTES`] to reads of one
 //! key are not counted: a connection holds at most a few of them, and connections are bounded.
 
@@ -18,24 +21,37 @@ use bytes::Bytes;
 
 use super::failure::Failure;
 
-/// From this length on the answer to a read of one key counts.
+/// From this length on the answer to a read of one key counts, and nothing has the margin.
 pub(super) const LARGE_BYTES: usize = 16 << 10;
 
 /// What all requests of a door share.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes_max: usize,
+    /// How much more there is for what is short.
+    margin: usize,
     used: AtomicUsize,
     refused: AtomicU64,
 }
 
 impl Budget {
     pub(super) fn new(bytes_max: usize) -> Arc<Budget> {
+        Budget::with_margin(bytes_max, bytes_max / 8)
+    }
+
+    fn with_margin(bytes_max: usize, margin: usize) -> Arc<Budget> {
         Arc::new(Budget {
             bytes_max,
+            margin,
             used: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
         })
+    }
+
+    /// One without a margin.
+    #[cfg(test)]
+    pub(super) fn exact(bytes_max: usize) -> Arc<Budget> {
+        Budget::with_margin(bytes_max, 0)
     }
 
     /// What is held now.
@@ -49,16 +65,28 @@ impl Budget {
     }
 
     fn expect(&self, bytes: u64) -> Result<(), Failure> {
-        let free = self.bytes_max.saturating_sub(self.used());
-        if bytes <= free as u64 {
+        let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let free = self.limit(whole).saturating_sub(self.used());
+        if whole <= free {
             return Ok(());
         }
         Err(self.refuse())
     }
 
-    fn admit(&self, bytes: usize) -> bool {
+    /// How far what is so long on the whole may go.
+    fn limit(&self, whole: usize) -> usize {
+        if whole < LARGE_BYTES {
+            self.bytes_max.saturating_add(self.margin)
+        } else {
+            self.bytes_max
+        }
+    }
+
+    /// Takes `bytes` more for what is then `whole`.
+    fn admit(&self, bytes: usize, whole: usize) -> bool {
+        let limit = self.limit(whole);
         // Not added first and taken back after: that would refuse others meanwhile.
-        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
+        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= limit);
         self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
@@ -127,7 +155,7 @@ impl Hold {
     pub(super) fn try_set(&mut self, bytes: usize) -> bool {
         let done = match bytes.checked_sub(self.bytes) {
             Some(0) => true,
-            Some(more) => self.budget.admit(more),
+            Some(more) => self.budget.admit(more, bytes),
             None => {
                 self.budget.used.fetch_sub(self.bytes - bytes, Relaxed);
                 true
@@ -211,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_hold_gives_back_what_it_has() {
-        let budget = Budget::new(100);
+        let budget = Budget::exact(100);
         let mut hold = Hold::take(&budget, 60).unwrap();
         let failure = Hold::take(&budget, 41).unwrap_err();
         assert_eq!((failure.status.as_u16(), failure.code), (503, "overloaded"));
@@ -228,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_is_owed_keeps_others_out() {
-        let budget = Budget::new(100);
+        let budget = Budget::exact(100);
         let owed = Hold::owe(&budget, 150);
         assert!(Hold::take(&budget, 1).is_err());
         assert!(budget.expect(1).is_err());
@@ -240,7 +268,7 @@ mod tests {
 
     #[test]
     fn kept_bytes_hold_until_the_last_clone_is_gone() {
-        let budget = Budget::new(100);
+        let budget = Budget::exact(100);
         let mut held = Held::owing(&budget, vec![1; 20]);
         held.append(Held::owing(&budget, vec![2; 30]));
         assert_eq!(budget.used(), 50);
@@ -254,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_panic_gives_back_too() {
-        let budget = Budget::new(100);
+        let budget = Budget::exact(100);
         let taken = Arc::clone(&budget);
         let panicked = std::thread::spawn(move || {
             let _hold = Hold::take(&taken, 70).unwrap();
@@ -262,6 +290,19 @@ mod tests {
         });
         assert!(panicked.join().is_err());
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_short_has_a_margin() {
+        let budget = Budget::new(8 * LARGE_BYTES);
+        let mut large = Hold::take(&budget, 8 * LARGE_BYTES).unwrap();
+        assert!(Hold::take(&budget, LARGE_BYTES).is_err());
+        let mut short = Hold::take(&budget, LARGE_BYTES / 2).unwrap();
+        assert!(short.set(LARGE_BYTES).is_err(), "it is not short any more");
+        let _other = Hold::take(&budget, LARGE_BYTES / 2).unwrap();
+        assert!(Hold::take(&budget, 1).is_err());
+        large.set(LARGE_BYTES).unwrap();
+        assert!(short.set(LARGE_BYTES).is_ok());
     }
 
     #[test]

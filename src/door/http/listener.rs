@@ -22,9 +22,8 @@ use tokio::task::JoinSet;
 
 use super::Door;
 use super::front::{Front, Shared};
-use super::reserve::{Reserve, is_exhaustion};
-use super::seldom::Seldom;
 use super::stream::{State, Stream, Times};
+use crate::accept::Trouble;
 
 /// The longest head of a request, and the largest piece of a body that is read at a time, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -33,8 +32,6 @@ const HEADERS_MAX: usize = 100;
 /// How much the system keeps for a client that does not read, besides what is under way to it.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 256 << 10;
-/// The pause after an error that may last, and nothing else can be done about.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How many connections that are turned away may be told why at a time.
 const TURNED_AWAY_MAX: usize = 64;
 /// How long telling one may take.
@@ -55,7 +52,7 @@ struct Stop {
 pub(super) async fn serve(door: &Door, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let stop = Arc::new(Stop::default());
     let turning_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
-    let mut trouble = Trouble::new();
+    let mut trouble = Trouble::new("connections");
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -64,7 +61,7 @@ pub(super) async fn serve(door: &Door, listener: TcpListener, shutdown: impl Fut
             Some(ended) = connections.join_next() => report(ended),
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => admit(door, tcp, &stop, &turning_away, &mut connections),
-                Err(error) => trouble.meet(door, &listener, &error).await,
+                Err(error) => trouble.meet(&listener, &error, |tcp| reject(door, &tcp)).await,
             },
         }
     }
@@ -85,44 +82,11 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// What the accept loop does about errors.
-struct Trouble {
-    reserve: Reserve,
-    seldom: Seldom,
-}
-
-impl Trouble {
-    fn new() -> Trouble {
-        Trouble {
-            reserve: Reserve::new(),
-            seldom: Seldom::default(),
-        }
-    }
-
-    /// Some errors are about one connection; others, such as too many open files, last a while.
-    async fn meet(&mut self, door: &Door, listener: &TcpListener, error: &io::Error) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-        let passing = [
-            ConnectionAborted,
-            ConnectionRefused,
-            ConnectionReset,
-            Interrupted,
-        ];
-        if passing.contains(&error.kind()) {
-            return;
-        }
-        if let Some(times) = self.seldom.happened() {
-            tracing::warn!(%error, times, "cannot take connections at the moment");
-        }
-        let reject = |tcp: TcpStream| {
-            door.shared.turned_away.fetch_add(1, Ordering::Relaxed);
-            // What the socket does not take at once is not worth the descriptor.
-            let _ = tcp.try_write(FULL);
-        };
-        if !is_exhaustion(error) || !self.reserve.reject(listener, reject) {
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
+/// Turns a connection away for which there is no descriptor.
+fn reject(door: &Door, tcp: &TcpStream) {
+    door.shared.turned_away.fetch_add(1, Ordering::Relaxed);
+    // What the socket does not take at once is not worth the descriptor.
+    let _ = tcp.try_write(FULL);
 }
 
 fn admit(

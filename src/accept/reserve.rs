@@ -1,11 +1,10 @@
-//! What a door does when the process has no file descriptor left for a connection.
+//! What an accept loop does when the process has no file descriptor left for a connection.
 //!
 //! A connection that cannot be taken stays in the listener's queue, and asks again at once: an
 //! accept loop that only waits leaves clients hanging, one that does not wait takes a whole CPU. So
-//! the door keeps one descriptor in reserve. When there is no other, it gives that up, takes one
-//! waiting connection after the other in its place, tells their clients to come back, closes them,
-//! and takes the reserve again. Every client gets an answer, nothing spins, and it ends by itself
-//! when descriptors come back.
+//! it keeps one descriptor in reserve. When there is no other, it gives that up, takes one waiting
+//! connection after the other in its place, has each rejected and closed, and takes the reserve
+//! again. Every client hears of it, nothing spins, and it ends by itself when descriptors come back.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +12,7 @@ use std::io;
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 
-/// So many connections are rejected before the door looks at anything else.
+/// So many connections are rejected before the loop looks at anything else.
 const ROUND_MAX: usize = 64;
 
 /// See the module.
