@@ -159,10 +159,15 @@ pub struct Config {
     pub connections_max: usize,
     /// Most requests in work at a time; further ones are answered 503.
     pub requests_max: usize,
+    /// Bytes of request bodies and large answers in memory at the doors; further requests are
+    /// answered 503. `None` is an eighth of the memory, but room for one of the longest bodies.
+    pub door_bytes_max: Option<usize>,
     /// Longest time for a client to send its request's head.
     pub header_timeout: Duration,
     /// Longest silence on a kept-alive connection, or in the middle of a body.
     pub idle_timeout: Duration,
+    /// Longest time for a client to take nothing of its answer.
+    pub write_timeout: Duration,
     /// Longest time for a request, retries between nodes included.
     pub request_timeout: Duration,
     /// Bytes under way to one other node before further requests for it are refused.
@@ -209,8 +214,10 @@ impl Default for Config {
             request_keys_max: 1_000,
             connections_max: 10_000,
             requests_max: 20_000,
+            door_bytes_max: None,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(2),
             peer_bytes_max: 64 << 20,
             drain_delay: Duration::from_secs(2),

@@ -41,7 +41,7 @@
 //!   table                        entries, expiry, eviction: pure, no clock, no tokio
 //!   command                      what a command does to an entry: pure
 //!        │
-//!   key, version, clock, config, metrics
+//!   key, version, clock, config, metrics, accept
 //! ```
 //!
 //! Three arrows do not point down. [`router`] and [`cluster`] are one floor: the router sends over
@@ -95,6 +95,7 @@
 //!
 //! `docs/ARCHITECTURE.md` in the repository has the invariants and what happens on each failure.
 
+mod accept;
 pub mod clock;
 pub mod cluster;
 pub mod command;

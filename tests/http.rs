@@ -20,3 +20,5 @@ mod described;
 mod door;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/memory.rs"]
+mod memory;

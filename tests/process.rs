@@ -13,6 +13,8 @@ mod joining;
 mod memory;
 #[path = "process/moving.rs"]
 mod moving;
+#[path = "process/overload.rs"]
+mod overload;
 #[path = "process/ports.rs"]
 mod ports;
 #[path = "support/process.rs"]

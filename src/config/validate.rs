@@ -187,6 +187,16 @@ impl Config {
                 );
             }
         }
+        if let Some(bytes) = self.door_bytes_max.filter(|b| *b < self.body_bytes_max) {
+            return invalid(
+                "door-bytes-max",
+                format!("{bytes} bytes do not hold the longest body"),
+                format!(
+                    "at least {}, or a smaller body-bytes-max",
+                    self.body_bytes_max
+                ),
+            );
+        }
         within("request-keys-max", self.request_keys_max, 1..=usize::MAX)?;
         within("connections-max", self.connections_max, 1..=usize::MAX)?;
         within("requests-max", self.requests_max, 1..=usize::MAX)
@@ -196,6 +206,7 @@ impl Config {
         for (setting, span) in [
             ("header-timeout", self.header_timeout),
             ("idle-timeout", self.idle_timeout),
+            ("write-timeout", self.write_timeout),
             ("request-timeout", self.request_timeout),
             ("shutdown-timeout", self.shutdown_timeout),
         ] {
@@ -294,7 +305,7 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 26] = [
+        let changes: [(&str, Change); 28] = [
             ("min-members", |c| c.min_members = 1_025),
             ("backups", |c| c.backups = 4),
             ("policies", |c| {
@@ -334,6 +345,10 @@ mod tests {
             ("request-keys-max", |c| c.request_keys_max = 0),
             ("connections-max", |c| c.connections_max = 0),
             ("requests-max", |c| c.requests_max = 0),
+            ("door-bytes-max", |c| {
+                c.door_bytes_max = Some(c.body_bytes_max - 1)
+            }),
+            ("write-timeout", |c| c.write_timeout = Duration::ZERO),
             ("header-timeout", |c| c.header_timeout = Duration::ZERO),
             ("request-timeout", |c| c.request_timeout = Duration::ZERO),
             ("shutdown-timeout", |c| {

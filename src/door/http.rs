@@ -28,6 +28,7 @@ mod envelope;
 mod failure;
 mod form;
 mod front;
+mod hold;
 mod id;
 mod idempotency;
 mod lines;

@@ -1,7 +1,9 @@
 //! What a node says of itself: readiness for probes, and the status that operators read.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -325,10 +327,17 @@ impl Reporter {
 }
 
 /// Resident memory of this process in bytes; 0 where the system does not tell.
+///
+/// The file stays open: without a file descriptor to spare a node would take itself for empty, and
+/// fill up.
 #[must_use]
 pub fn rss_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
+    let pages = STATM.as_ref().and_then(|file| {
+        let mut text = [0; 128];
+        let length = file.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(&text[..length]).ok()?;
+        text.split(' ').nth(1)?.parse::<u64>().ok()
+    });
     pages.unwrap_or_default() * 4096
 }

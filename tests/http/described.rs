@@ -200,6 +200,8 @@ async fn the_server_answers_as_it_is_described() {
     for recipe in recipes.iter().filter(|recipe| recipe.status == 200) {
         let response = cook(&joining, recipe).await;
         if response.status == 503 {
+            let retry = response.header("retry-after");
+            assert_eq!(retry, Some("1"), "{response:?}");
             seen.insert((recipe.method.to_owned(), recipe.path.to_owned(), 503));
         }
     }

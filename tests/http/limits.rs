@@ -293,21 +293,28 @@ async fn requests_beyond_the_limit_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_dropped() {
+async fn a_body_that_drips_is_answered_408() {
     let door = TestDoor::with(quick()).await;
-    let text = "x".repeat(1_000_000);
-    door.put("k", &format!("{{\"s\":\"{text}\"}}")).await;
+    let whole = request("POST", "/api", &[JSON], &format!("{:>9000}", "{}"));
+    let (head, body) = whole.split_at(whole.find("\r\n\r\n").unwrap() + 4);
     let mut client = Client::connect(door.address).await;
-    client
-        .send(request("GET", "/api?key=k", &[], "").repeat(50))
-        .await;
-    patient("the connection to be closed", async {
-        while door.figure("smache_http_connections_open").await > 1.0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    client.send(head).await;
+    let mut sent = 0;
+    let answer = patient("the end", async {
+        for byte in body.bytes() {
+            if !client.try_send([byte]).await {
+                break;
+            }
+            sent += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        client.closed().await
     })
     .await;
-    drop(client);
+    assert!(sent < 9_000, "all of it was taken");
+    if !answer.is_empty() {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
     door.close().await;
 }
 

@@ -56,6 +56,7 @@ impl Log {
 pub(crate) struct Start {
     args: Vec<String>,
     variables: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Start {
@@ -86,13 +87,32 @@ impl Start {
         self.flag("uplinks", cluster).flag("join-timeout", "60s")
     }
 
+    /// So many file descriptors, and no more.
+    pub(crate) fn descriptors(mut self, count: u32) -> Start {
+        self.descriptors = Some(count);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_smache");
+        let Some(count) = self.descriptors else {
+            return Command::new(program);
+        };
+        // The shell becomes the program, so that the id is the program's.
+        let mut command = Command::new("/bin/sh");
+        let script = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, program]);
+        command
+    }
+
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Start {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
     fn spawn(&self) -> (Child, Log) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smache"))
+        let mut child = self
+            .command()
             .args(&self.args)
             .env_clear()
             .envs(self.variables.iter().cloned())

@@ -341,6 +341,22 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "door-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Most bytes of bodies and large answers in memory at the doors; further requests are \
+               answered 503",
+        read: |d, raw| {
+            d.config.door_bytes_max = optional(raw, value::length)?;
+            Ok(())
+        },
+        show: |d| match d.config.door_bytes_max {
+            Some(bytes) => size(bytes as u64),
+            None => Shown::Comment("an eighth of max-memory, or the longest body".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
         name: "peer-bytes-max",
         group: LIMITS,
         placeholder: "SIZE",
@@ -366,6 +382,15 @@ pub static SETTINGS: &[Setting] = &[
         help: "Longest silence on a connection that is kept alive, or in the middle of a body",
         read: |d, raw| value::duration(raw).map(|span| d.config.idle_timeout = span),
         show: |d| span(d.config.idle_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "write-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest time for a client to take nothing of its answer",
+        read: |d, raw| value::duration(raw).map(|span| d.config.write_timeout = span),
+        show: |d| span(d.config.write_timeout),
         ..PLAIN
     },
     Setting {

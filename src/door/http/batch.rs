@@ -18,11 +18,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::accept::{self, Format};
-use super::body::{Body, Incoming, next_piece};
+use super::body::{Body, Incoming, Pace, next_piece};
 use super::condition::text_condition;
 use super::envelope;
 use super::failure::Failure;
 use super::front::{Call, Exchange, Shared};
+use super::hold::{Held, Hold};
 use super::idempotency::IdempotencyKey;
 use super::lines::{Line, Lines};
 use super::many::{PIECE_BYTES, write_facts};
@@ -45,13 +46,15 @@ pub(super) fn answer<B: Incoming>(
         lines: Lines::new(call.context().config.body_bytes_max),
         shared: Arc::clone(&call.shared),
         idempotency_key: IdempotencyKey::of(&call.parts.headers)?,
+        pace: Pace::new(call.context().config.idle_timeout),
+        hold: Hold::nothing(&call.shared.budget),
         body: Some(body),
         pipeline: Pipeline::new(),
         held: None,
     };
     let pieces = stream::unfold(batch, |mut batch| async move {
         let piece = batch.piece().await;
-        (!piece.is_empty()).then(|| (Bytes::from(piece), batch))
+        (!piece.bytes.is_empty()).then(|| (piece.into_bytes(), batch))
     });
     let mut response = Response::new(Body::stream(pieces, exchange));
     let lines = HeaderValue::from_static("application/x-ndjson");
@@ -59,14 +62,18 @@ pub(super) fn answer<B: Incoming>(
     Ok(response)
 }
 
-type Work = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+type Work = Pin<Box<dyn Future<Output = Held> + Send>>;
 
 struct Batch<B> {
     shared: Arc<Shared>,
     idempotency_key: Option<IdempotencyKey>,
     /// `None` when it has ended.
     body: Option<B>,
+    /// How fast the line that is arriving does.
+    pace: Pace,
     lines: Lines,
+    /// What a line that is not whole takes, beyond a piece of it.
+    hold: Hold,
     pipeline: Pipeline<Work>,
     /// A line whose key is under way.
     held: Option<Operation>,
@@ -74,18 +81,19 @@ struct Batch<B> {
 
 /// What can happen next.
 enum Event {
-    Answered(Vec<u8>),
+    Answered(Held),
     Arrived(Result<Option<Bytes>, Failure>),
     Ended,
 }
 
 impl<B: Incoming> Batch<B> {
     /// The next stretch of answers: what is ready, and at least one; empty at the end.
-    async fn piece(&mut self) -> Vec<u8> {
-        let mut piece = Vec::new();
-        while piece.len() < PIECE_BYTES {
+    async fn piece(&mut self) -> Held {
+        let mut piece = Held::nothing(&self.shared.budget);
+        while piece.bytes.len() < PIECE_BYTES {
             self.start();
-            let event = if piece.is_empty() {
+            self.settle();
+            let event = if piece.bytes.is_empty() {
                 self.event().await
             } else {
                 match self.event().now_or_never() {
@@ -94,12 +102,17 @@ impl<B: Incoming> Batch<B> {
                 }
             };
             match event {
-                Event::Answered(answer) => piece.extend_from_slice(&answer),
-                Event::Arrived(Ok(Some(bytes))) => self.lines.push(&bytes),
+                Event::Answered(answer) => {
+                    // While it was awaited nothing was read.
+                    self.pace.restart();
+                    piece.append(answer);
+                }
+                Event::Arrived(Ok(Some(bytes))) => self.arrived(&bytes),
                 Event::Arrived(Ok(None)) => {
                     self.body = None;
                     if let Some(line) = self.lines.last() {
-                        self.held = Some(self.operation(&line));
+                        let name = self.idempotency_key.as_ref();
+                        self.held = Some(Operation::parse(&self.shared, &line, name));
                     }
                 }
                 Event::Arrived(Err(failure)) => self.give_up(failure),
@@ -114,7 +127,8 @@ impl<B: Incoming> Batch<B> {
         while self.pipeline.has_room() {
             let next = self.held.take().or_else(|| {
                 let line = self.lines.next()?;
-                Some(self.operation(&line))
+                self.pace.restart();
+                Some(Operation::parse(&self.shared, &line, self.idempotency_key.as_ref()))
             });
             let Some(operation) = next else {
                 return;
@@ -129,23 +143,48 @@ impl<B: Incoming> Batch<B> {
         }
     }
 
-    fn operation(&self, line: &Line) -> Operation {
-        Operation::parse(&self.shared, line, self.idempotency_key.as_ref())
+    /// Takes a piece of the body. A line that the door has no memory for is passed over.
+    fn arrived(&mut self, bytes: &[u8]) {
+        let pending = self.lines.pending_bytes();
+        if pending == 0 {
+            self.pace.restart();
+        }
+        let wanted = (pending + bytes.len()).saturating_sub(PIECE_BYTES);
+        if let Err(failure) = self.hold.set(wanted) {
+            if let Some(line) = self.lines.pass_over() {
+                self.held = Some(Operation {
+                    line,
+                    key: None,
+                    id: None,
+                    command: Err(failure),
+                    _hold: None,
+                });
+            }
+            self.settle();
+        }
+        self.lines.push(bytes);
+    }
+
+    /// Gives back what whole lines had; they have holds of their own.
+    fn settle(&mut self) {
+        let pending = self.lines.pending_bytes().saturating_sub(PIECE_BYTES);
+        // Less than before is never refused; more was asked for when it arrived.
+        self.hold.try_set(pending.min(self.hold.bytes()));
     }
 
     /// Waits for an answer, or for more lines if there is room for them.
     async fn event(&mut self) -> Event {
-        let pause_max = self.shared.context.config.idle_timeout;
         let reads = self.held.is_none() && self.pipeline.has_room();
+        let pace = &mut self.pace;
         let body = self.body.as_mut().filter(|_| reads);
         match (body, self.pipeline.is_empty()) {
             (None, true) => Event::Ended,
             (None, false) => answered(self.pipeline.next().await),
-            (Some(body), true) => Event::Arrived(next_piece(body, pause_max).await),
+            (Some(body), true) => Event::Arrived(next_piece(body, pace).await),
             (Some(body), false) => tokio::select! {
                 biased;
                 answer = self.pipeline.next() => answered(answer),
-                piece = next_piece(body, pause_max) => Event::Arrived(piece),
+                piece = next_piece(body, pace) => Event::Arrived(piece),
             },
         }
     }
@@ -159,12 +198,13 @@ impl<B: Incoming> Batch<B> {
                 key: None,
                 id: None,
                 command: Err(failure),
+                _hold: None,
             });
         }
     }
 }
 
-fn answered(answer: Option<Vec<u8>>) -> Event {
+fn answered(answer: Option<Held>) -> Event {
     answer.map_or(Event::Ended, Event::Answered)
 }
 
@@ -175,12 +215,15 @@ struct Operation {
     /// If it is a write and the client has named its batch.
     id: Option<OperationId>,
     command: Result<Command, Failure>,
+    /// What the line takes until it is answered.
+    _hold: Option<Hold>,
 }
 
 impl Operation {
     fn parse(shared: &Shared, line: &Line, name: Option<&IdempotencyKey>) -> Operation {
         let config = &shared.context.config;
         let mut key = None;
+        let mut hold = None;
         let command = match &line.text {
             None => {
                 let max = config.body_bytes_max;
@@ -188,8 +231,9 @@ impl Operation {
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
                 Err(Failure::new(status, "line_too_long", message))
             }
-            Some(text) => Object::parse(text, config.json_depth_max)
-                .map_err(Failure::from)
+            Some(text) => Hold::take(&shared.budget, text.len())
+                .map(|taken| hold = Some(taken))
+                .and_then(|()| Ok(Object::parse(text, config.json_depth_max)?))
                 .and_then(|object| {
                     let named = key.insert(envelope::key(&object, config.key_bytes_max)?);
                     command(&object, named.clone())
@@ -203,6 +247,7 @@ impl Operation {
                 .map(|(name, command)| name.on_line(command.key(), line.number)),
             key,
             command,
+            _hold: hold,
         }
     }
 
@@ -213,12 +258,12 @@ impl Operation {
     }
 
     /// Does it, and says what came of it in a line.
-    async fn carry_out(self, shared: Arc<Shared>) -> Vec<u8> {
+    async fn carry_out(self, shared: Arc<Shared>) -> Held {
         let done = match &self.command {
             Ok(command) => perform(&shared, command, self.id).await,
             Err(failure) => Err(failure.clone()),
         };
-        done.unwrap_or_else(|failure| self.failed(&failure))
+        done.unwrap_or_else(|failure| Held::owing(&shared.budget, self.failed(&failure)))
     }
 
     fn failed(&self, failure: &Failure) -> Vec<u8> {
@@ -300,7 +345,7 @@ async fn perform(
     shared: &Shared,
     command: &Command,
     operation: Option<OperationId>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Held, Failure> {
     let context = &shared.context;
     let answer = context.execute_once(command, operation).await?;
     let (entry, shows_data) = match &answer.reply {
@@ -311,7 +356,13 @@ async fn perform(
     };
     let entry = entry.map(Entry::as_ref);
     let data_bytes = entry.map_or(4, |entry| entry.data.len());
-    let mut out = Vec::with_capacity(160 + if shows_data { data_bytes } else { 0 });
+    let room = 160 + if shows_data { data_bytes } else { 0 };
+    let hold = match command {
+        Command::Get { .. } => Hold::take(&shared.budget, room)?,
+        // It is done: its answer is owed, whatever it takes.
+        _ => Hold::owe(&shared.budget, room),
+    };
+    let mut out = Vec::with_capacity(room);
     out.extend_from_slice(b"{\"key\":");
     write_key(command.key(), &mut out);
     out.extend_from_slice(b",\"status\":200");
@@ -326,5 +377,5 @@ async fn perform(
     }
     write_facts(entry, shared.clock.now(), &answer.owner, &mut out);
     out.extend_from_slice(b"}\n");
-    Ok(out)
+    Ok(Held { bytes: out, hold })
 }

@@ -107,7 +107,7 @@ impl Shown<'_> {
         status: StatusCode,
     ) -> Response<Body> {
         let now = call.shared.clock.now();
-        let mut draft = Draft::new(&call.id, 2 * self.name.len() + self.owner.len() + 64);
+        let mut draft = Draft::new(&call.id, 2 * self.name.len() + self.owner.len() + 64, None);
         if let Some(entry) = entry {
             draft.version(entry.version, ttl_ms(entry.expires_at, now));
         }

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use super::hold::Hold;
 use super::id::RequestId;
 use crate::version::Version;
 
@@ -26,6 +27,7 @@ const HEAD_BYTES: usize = 96;
 #[derive(Debug)]
 pub(super) struct Draft {
     buffer: Vec<u8>,
+    hold: Option<Hold>,
     theirs: Option<HeaderValue>,
     id_end: usize,
     etag_end: usize,
@@ -33,13 +35,14 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// A draft with room for so long a body.
-    pub(super) fn new(id: &RequestId, body_bytes: usize) -> Draft {
+    /// A draft with room for so long a body, and what it holds of the door's memory.
+    pub(super) fn new(id: &RequestId, body_bytes: usize, hold: Option<Hold>) -> Draft {
         let mut buffer = Vec::with_capacity(HEAD_BYTES + body_bytes);
         let theirs = id.write(&mut buffer);
         let id_end = buffer.len();
         Draft {
             buffer,
+            hold,
             theirs,
             id_end,
             etag_end: id_end,
@@ -73,7 +76,10 @@ impl Draft {
         mut headers: HeaderMap,
     ) -> Response<Body> {
         headers.clear();
-        let bytes = Bytes::from(self.buffer);
+        let bytes = match self.hold {
+            Some(hold) => hold.keep(self.buffer),
+            None => Bytes::from(self.buffer),
+        };
         let text = |from: usize, to: usize| {
             (to > from)
                 .then(|| HeaderValue::from_maybe_shared(bytes.slice(from..to)).ok())

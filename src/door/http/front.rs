@@ -19,9 +19,10 @@ use tower::ServiceExt;
 use super::body::{Body, Incoming};
 use super::draft::X_REQUEST_ID;
 use super::failure::Failure;
+use super::hold::Budget;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
-use super::stream::State;
+use super::stream::{Dropped, State};
 use super::{Context, accept, batch, counters, locate, many, read, write};
 use crate::clock::Clock;
 use crate::command::json;
@@ -41,6 +42,10 @@ pub(super) struct Shared {
     /// Requests in work now, and refused since the start because there were too many.
     pub(super) in_work: AtomicUsize,
     pub(super) refused: AtomicU64,
+    /// The memory of bodies and answers.
+    pub(super) budget: Arc<Budget>,
+    /// Connections that were closed because their clients were too slow.
+    pub(super) dropped: Arc<Dropped>,
     /// How the answer to a read of this node's keys ends.
     pub(super) node_suffix: Bytes,
     /// Begins the request ids.
@@ -51,6 +56,7 @@ impl Shared {
     pub(super) fn new(context: Context, clock: Clock) -> Shared {
         let mut suffix = Vec::new();
         write_node_suffix(context.router.name(), &mut suffix);
+        let budget_bytes = budget_bytes(&context);
         Shared {
             context,
             clock,
@@ -60,10 +66,23 @@ impl Shared {
             taken: AtomicU32::new(0),
             in_work: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            budget: Budget::new(budget_bytes),
+            dropped: Arc::default(),
             node_suffix: suffix.into(),
             door: rand::random(),
         }
     }
+}
+
+/// An eighth of the node's memory unless somebody set it, but room for one of the longest bodies.
+fn budget_bytes(context: &Context) -> usize {
+    let config = &context.config;
+    let eighth = context.reporter.memory_limit_bytes() / 8;
+    let eighth = usize::try_from(eighth).unwrap_or(usize::MAX);
+    config
+        .door_bytes_max
+        .unwrap_or(eighth)
+        .max(config.body_bytes_max)
 }
 
 /// Writes the end of a read's answer.

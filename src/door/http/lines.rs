@@ -36,6 +36,19 @@ impl Lines {
         }
     }
 
+    /// How much of a line that is not whole is held.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Passes over the line that is not whole yet, without a report. Returns its number.
+    pub(super) fn pass_over(&mut self) -> Option<u64> {
+        self.pending = BytesMut::new();
+        self.searched = 0;
+        let first = !std::mem::replace(&mut self.skipping, true);
+        first.then_some(self.number + 1)
+    }
+
     /// Takes the next piece of the body. All lines before it should have been taken out.
     pub(super) fn push(&mut self, piece: &[u8]) {
         self.pending.extend_from_slice(piece);
@@ -123,6 +136,19 @@ mod tests {
         assert_eq!(all(9, &["ab\n\n  \nc\r\nd"]), wanted);
         assert_eq!(all(9, &["a", "b", "\n", "\n  ", "\nc\r\n", "d"]), wanted);
         assert_eq!(all(9, &["", "\n"]), vec![]);
+    }
+
+    #[test]
+    fn a_line_can_be_passed_over_and_frees_its_memory() {
+        let mut lines = Lines::new(9);
+        lines.push(b"one\ntw");
+        assert_eq!(lines.next().unwrap().number, 1);
+        assert_eq!((lines.next(), lines.pending_bytes()), (None, 2));
+        assert_eq!(lines.pass_over(), Some(2));
+        assert_eq!((lines.pass_over(), lines.pending_bytes()), (None, 0));
+        lines.push(b"o\nthree\n");
+        let third = lines.next().unwrap();
+        assert_eq!((third.number, third.text), (3, Some("three".into())));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::futures::OwnedNotified;
@@ -21,11 +23,15 @@ use tokio::task::JoinSet;
 use super::Door;
 use super::front::{Front, Shared};
 use super::stream::{State, Stream, Times};
+use crate::accept::Trouble;
 
 /// The longest head of a request, and the largest piece of a body that is read at a time, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;
+/// How much the system keeps for a client that does not read, besides what is under way to it.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 256 << 10;
 /// How many connections that are turned away may be told why at a time.
 const TURNED_AWAY_MAX: usize = 64;
 /// How long telling one may take.
@@ -46,6 +52,7 @@ struct Stop {
 pub(super) async fn serve(door: &Door, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let stop = Arc::new(Stop::default());
     let turning_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let mut trouble = Trouble::new("connections");
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -54,7 +61,7 @@ pub(super) async fn serve(door: &Door, listener: TcpListener, shutdown: impl Fut
             Some(ended) = connections.join_next() => report(ended),
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => admit(door, tcp, &stop, &turning_away, &mut connections),
-                Err(error) => pause(&error).await,
+                Err(error) => trouble.meet(&listener, &error, |tcp| reject(door, &tcp)).await,
             },
         }
     }
@@ -75,19 +82,11 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Some errors are about one connection; others, such as too many open files, last a while.
-async fn pause(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    let passing = [
-        ConnectionAborted,
-        ConnectionRefused,
-        ConnectionReset,
-        Interrupted,
-    ];
-    if !passing.contains(&error.kind()) {
-        tracing::warn!(%error, "cannot take connections at the moment");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+/// Turns a connection away for which there is no descriptor.
+fn reject(door: &Door, tcp: &TcpStream) {
+    door.shared.turned_away.fetch_add(1, Ordering::Relaxed);
+    // What the socket does not take at once is not worth the descriptor.
+    let _ = tcp.try_write(FULL);
 }
 
 fn admit(
@@ -143,13 +142,23 @@ fn connect(
 ) -> impl Future<Output = ()> + use<> {
     // Answers are written whole; waiting for more would only delay them.
     let _ = tcp.set_nodelay(true);
+    // A client that stops reading is noticed sooner, and costs the system less. Not every system
+    // has it.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let config = &door.shared.context.config;
     let times = Times {
         head: config.header_timeout,
         idle: config.idle_timeout,
+        write: config.write_timeout,
     };
     let state = Arc::new(State::default());
-    let stream = Stream::new(tcp, Arc::clone(&state), times);
+    let stream = Stream::new(
+        tcp,
+        Arc::clone(&state),
+        times,
+        Arc::clone(&door.shared.dropped),
+    );
     let front = Front::new(&door.shared, door.pages.clone(), state);
     let connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)

@@ -15,6 +15,7 @@ use http::{HeaderValue, Response};
 use super::body::Body;
 use super::failure::Failure;
 use super::front::{Call, Exchange, Shared};
+use super::hold::{Held, Hold};
 use super::pipeline::{BYTES, Pipeline};
 use super::query::{self, Keys};
 use super::read::{self, ttl_ms, write_data};
@@ -52,7 +53,7 @@ fn stream_results(call: &Call, keys: Vec<String>, exchange: Exchange) -> Respons
     };
     let pieces = stream::unfold(results, |mut results| async move {
         let piece = results.piece().await?;
-        Some((piece.into(), results))
+        Some((piece.into_bytes(), results))
     });
     let mut response = Response::new(Body::stream(pieces, exchange));
     let json = HeaderValue::from_static("application/json");
@@ -60,7 +61,7 @@ fn stream_results(call: &Call, keys: Vec<String>, exchange: Exchange) -> Respons
     response
 }
 
-type Element = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+type Element = Pin<Box<dyn Future<Output = Held> + Send>>;
 
 struct Results {
     shared: Arc<Shared>,
@@ -72,12 +73,12 @@ struct Results {
 
 impl Results {
     /// The next stretch of the answer: what is ready, and at least something.
-    async fn piece(&mut self) -> Option<Vec<u8>> {
+    async fn piece(&mut self) -> Option<Held> {
         if self.ended {
             return None;
         }
-        let mut piece = Vec::new();
-        while piece.len() < PIECE_BYTES {
+        let mut piece = Held::nothing(&self.shared.budget);
+        while piece.bytes.len() < PIECE_BYTES {
             while self.pipeline.has_room()
                 && let Some(key) = self.keys.next()
             {
@@ -85,7 +86,7 @@ impl Results {
                 self.pipeline.push(None, Box::pin(element));
             }
             let next = self.pipeline.next();
-            let element = if piece.is_empty() {
+            let element = if piece.bytes.is_empty() {
                 next.await
             } else {
                 match next.now_or_never() {
@@ -95,20 +96,20 @@ impl Results {
             };
             let Some(element) = element else {
                 self.ended = true;
-                piece.extend_from_slice(b"]}");
+                piece.bytes.extend_from_slice(b"]}");
                 break;
             };
             let open: &[u8] = if self.begun { b"," } else { b"{\"results\":[" };
             self.begun = true;
-            piece.extend_from_slice(open);
-            piece.extend_from_slice(&element);
+            piece.bytes.extend_from_slice(open);
+            piece.append(element);
         }
         Some(piece)
     }
 }
 
 /// One element of the answer.
-async fn element(shared: Arc<Shared>, key: String) -> Vec<u8> {
+async fn element(shared: Arc<Shared>, key: String) -> Held {
     match value(&shared, &key).await {
         Ok(element) => element,
         Err(failure) => {
@@ -118,19 +119,19 @@ async fn element(shared: Arc<Shared>, key: String) -> Vec<u8> {
             out.push(b',');
             failure.write_members(&mut out);
             out.push(b'}');
-            out
+            Held::owing(&shared.budget, out)
         }
     }
 }
 
-async fn value(shared: &Shared, text: &str) -> Result<Vec<u8>, Failure> {
+async fn value(shared: &Shared, text: &str) -> Result<Held, Failure> {
     let context = &shared.context;
     query::check_key(text, context.config.key_bytes_max)?;
     let here = context.router.read_local(text.as_bytes(), |entry, now| {
-        write_element(text, entry, now, context.router.name())
+        write_element(shared, text, entry, now, context.router.name())
     });
     if let Some(element) = here {
-        return Ok(element);
+        return element;
     }
     let key = read::key(text, context.config.key_bytes_max)?;
     let answer = context.execute(&Command::Get { key }).await?;
@@ -138,24 +139,27 @@ async fn value(shared: &Shared, text: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::unexpected());
     };
     let entry = entry.as_ref().map(Entry::as_ref);
-    Ok(write_element(
-        text,
-        entry,
-        shared.clock.now(),
-        &answer.owner,
-    ))
+    write_element(shared, text, entry, shared.clock.now(), &answer.owner)
 }
 
-fn write_element(key: &str, entry: Option<EntryRef<'_>>, now: UnixMs, node: &str) -> Vec<u8> {
+fn write_element(
+    shared: &Shared,
+    key: &str,
+    entry: Option<EntryRef<'_>>,
+    now: UnixMs,
+    node: &str,
+) -> Result<Held, Failure> {
     let data_bytes = entry.map_or(4, |entry| entry.data.len());
-    let mut out = Vec::with_capacity(key.len() + data_bytes + node.len() + 96);
+    let room = key.len() + data_bytes + node.len() + 96;
+    let hold = Hold::take(&shared.budget, room)?;
+    let mut out = Vec::with_capacity(room);
     out.extend_from_slice(b"{\"key\":");
     json::write_string(key, &mut out);
     out.extend_from_slice(b",\"data\":");
     write_data(entry, &mut out);
     write_facts(entry, now, node, &mut out);
     out.push(b'}');
-    out
+    Ok(Held { bytes: out, hold })
 }
 
 /// Writes what is known of a value besides itself, as members that follow others.

@@ -22,8 +22,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
         title = "Smache",
         description = "A self-sharding JSON cache. Any node answers for any key. Every error has the \
             body of the schema `Failure`; besides those named with an operation, 503 (`not_ready`, \
-            `no_owner`, `overloaded`, `peer_lost`, `unanswered`), 504 (`deadline`), 507 (`full`) and \
-            500 (`internal`) are possible wherever keys are concerned, 408 (`body_timeout`) and 413 \
+            `no_owner`, `overloaded`, `peer_lost`, `unanswered`, `too_many_connections`), 504 \
+            (`deadline`), 507 (`full`) and 500 (`internal`) are possible wherever keys are concerned, \
+            each 503 but `unanswered` with `Retry-After`; 408 (`body_timeout`) and 413 \
             (`body_too_large`) wherever a body is sent, and 406 (`not_acceptable`) when the Accept \
             header leaves out JSON. Answers carry `X-Request-Id`: the request's own, if it has \
             one of at most 128 visible ASCII characters. One trailing slash on a path is forgiven.",
@@ -86,7 +87,9 @@ mod paths {
             (status = 405, body = Failure, description = "`key_required`: the key is missing, empty or `null`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
             (status = 412, body = Failure, description = "`precondition_failed`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
+            (status = 503, body = Failure, headers(
+                ("Retry-After" = u64, description = "Seconds after which to try again"),
+            ), description = "`not_ready`, `overloaded`"),
         ))]
     fn get_value() {}
 
@@ -114,7 +117,9 @@ mod paths {
             (status = 412, body = Failure, description = "`precondition_failed`; ETag has the present version"),
             (status = 413, body = Failure, description = "`body_too_large`, `value_too_large`"),
             (status = 415, body = Failure, description = "`unsupported_media_type`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
+            (status = 503, body = Failure, headers(
+                ("Retry-After" = u64, description = "Seconds after which to try again"),
+            ), description = "`not_ready`, `overloaded`"),
         ))]
     fn put_value() {}
 
@@ -141,7 +146,9 @@ mod paths {
             (status = 412, body = Failure, description = "`precondition_failed`"),
             (status = 413, body = Failure, description = "`body_too_large`, `value_too_large`"),
             (status = 415, body = Failure, description = "`unsupported_media_type`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
+            (status = 503, body = Failure, headers(
+                ("Retry-After" = u64, description = "Seconds after which to try again"),
+            ), description = "`not_ready`, `overloaded`"),
         ))]
     fn patch_value() {}
 
@@ -163,7 +170,9 @@ mod paths {
             (status = 412, body = Failure, description = "`precondition_failed`"),
             (status = 413, body = Failure, description = "`body_too_large`"),
             (status = 415, body = Failure, description = "`unsupported_media_type`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
+            (status = 503, body = Failure, headers(
+                ("Retry-After" = u64, description = "Seconds after which to try again"),
+            ), description = "`not_ready`, `overloaded`"),
         ))]
     fn delete_value() {}
 
@@ -182,7 +191,9 @@ mod paths {
             (status = 403, body = Failure, description = "`cross_site`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
             (status = 415, body = Failure, description = "`unsupported_media_type`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
+            (status = 503, body = Failure, headers(
+                ("Retry-After" = u64, description = "Seconds after which to try again"),
+            ), description = "`not_ready`, `overloaded`"),
         ))]
     fn batch() {}
 
@@ -194,7 +205,9 @@ mod paths {
             (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_utf8`, `invalid_escape`"),
             (status = 405, body = Failure, description = "`key_required`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
+            (status = 503, body = Failure, headers(
+                ("Retry-After" = u64, description = "Seconds after which to try again"),
+            ), description = "`not_ready`, `overloaded`"),
         ))]
     fn locate() {}
 

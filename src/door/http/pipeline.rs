@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
+use super::hold::Held;
+
 /// The most commands of one request under way.
 pub(super) const WIDTH_MAX: usize = 64;
 /// About how many bytes of answers a request holds ready.
@@ -24,7 +26,7 @@ pub(super) struct Pipeline<F: Future> {
     width: usize,
 }
 
-impl<F: Future<Output = Vec<u8>>> Pipeline<F> {
+impl<F: Future<Output = Held>> Pipeline<F> {
     pub(super) fn new() -> Pipeline<F> {
         Pipeline {
             running: FuturesOrdered::new(),
@@ -54,10 +56,10 @@ impl<F: Future<Output = Vec<u8>>> Pipeline<F> {
     }
 
     /// The next answer, in order; `None` if nothing is under way.
-    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+    pub(super) async fn next(&mut self) -> Option<Held> {
         let answer = self.running.next().await?;
         self.tags.pop_front();
-        let fitting = BYTES / answer.len().max(1);
+        let fitting = BYTES / answer.bytes.len().max(1);
         self.width = fitting.min(self.width * 2).clamp(1, WIDTH_MAX);
         Some(answer)
     }
@@ -65,23 +67,26 @@ impl<F: Future<Output = Vec<u8>>> Pipeline<F> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hold::Budget;
     use super::*;
     use std::future::ready;
 
     #[tokio::test]
     async fn long_answers_make_it_narrow_and_short_ones_wide() {
+        let budget = Budget::new(0);
+        let answer = |bytes| ready(Held::owing(&budget, vec![0; bytes]));
         let mut pipeline = Pipeline::new();
         for _ in 0..4 {
-            pipeline.push(Some(7), ready(vec![0; 10]));
+            pipeline.push(Some(7), answer(10));
             assert!(pipeline.is_under_way(7));
             pipeline.next().await;
         }
         assert!(!pipeline.is_under_way(7));
         assert_eq!(pipeline.width, WIDTH_MAX);
-        pipeline.push(None, ready(vec![0; BYTES]));
+        pipeline.push(None, answer(BYTES));
         pipeline.next().await;
         assert_eq!(pipeline.width, 1);
-        pipeline.push(None, ready(Vec::new()));
+        pipeline.push(None, answer(0));
         assert!(!pipeline.has_room());
     }
 }

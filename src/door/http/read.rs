@@ -14,6 +14,7 @@ use super::condition::{ReadCondition, Verdict};
 use super::draft::Draft;
 use super::failure::Failure;
 use super::front::{Call, Shared, write_node_suffix};
+use super::hold::Hold;
 use super::id::RequestId;
 use super::query::{self, Keys};
 use super::route::Route;
@@ -39,7 +40,15 @@ pub(super) fn here(
     accept::check(Route::Api, &parts.headers).ok()?;
     let condition = ReadCondition::of(&parts.headers).ok()?;
     let answer = context.router.read_local(key.as_bytes(), |entry, now| {
-        write_answer(id, &key, entry, now, &condition, &shared.node_suffix)
+        write_answer(
+            shared,
+            id,
+            &key,
+            entry,
+            now,
+            &condition,
+            &shared.node_suffix,
+        )
     })?;
     let headers = std::mem::take(&mut parts.headers);
     Some(answer.map(|written| {
@@ -62,7 +71,15 @@ pub(super) async fn answer(call: &mut Call, key: Key) -> Result<Response<Body>, 
     let key = String::from_utf8_lossy(command.key().as_bytes());
     let now = call.shared.clock.now();
     let entry = entry.as_ref().map(Entry::as_ref);
-    let written = write_answer(&call.id, &key, entry, now, &condition, &suffix)?;
+    let written = write_answer(
+        &call.shared,
+        &call.id,
+        &key,
+        entry,
+        now,
+        &condition,
+        &suffix,
+    )?;
     let headers = std::mem::take(&mut call.parts.headers);
     Ok(written
         .draft
@@ -76,6 +93,7 @@ struct Written {
 }
 
 fn write_answer(
+    shared: &Shared,
     id: &RequestId,
     key: &str,
     entry: Option<EntryRef<'_>>,
@@ -91,7 +109,10 @@ fn write_answer(
     let send = verdict == Verdict::Send;
     let data_bytes = entry.map_or(4, |entry| entry.data.len());
     let body_bytes = key.len() + data_bytes + node_suffix.len() + 48;
-    let mut draft = Draft::new(id, if send { body_bytes } else { 0 });
+    let body_bytes = if send { body_bytes } else { 0 };
+    // Refused before anything is copied.
+    let hold = Hold::take_large(&shared.budget, body_bytes)?;
+    let mut draft = Draft::new(id, body_bytes, hold);
     if let Some(entry) = entry {
         draft.version(entry.version, ttl_ms(entry.expires_at, now));
     }

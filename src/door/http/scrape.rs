@@ -1,6 +1,6 @@
 //! `GET /metrics`: every figure of the node, each with what it means.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::front::Shared;
 use crate::metrics::Sheet;
@@ -229,7 +229,30 @@ fn door(shared: &Shared, sheet: &mut Sheet) {
     );
     sheet.counter(
         "smache_http_connections_rejected",
-        "Client connections turned away because too many were open",
+        "Client connections turned away because too many were open, or no file descriptor was left",
         shared.turned_away.load(Ordering::Relaxed),
+    );
+    let dropped = &shared.dropped;
+    let reason = |name: &str| vec![("reason", name.to_owned())];
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    sheet.counters(
+        "smache_http_connections_dropped",
+        "Client connections closed by their timeouts: nothing was asked for, the head of a request \
+         did not arrive, an answer was not taken",
+        [
+            (reason("idle"), count(&dropped.idle)),
+            (reason("head"), count(&dropped.head)),
+            (reason("not_reading"), count(&dropped.reading)),
+        ],
+    );
+    sheet.gauge(
+        "smache_http_held_bytes",
+        "Bytes of request bodies and large answers in memory at the door now",
+        shared.budget.used() as f64,
+    );
+    sheet.counter(
+        "smache_http_held_refused",
+        "Requests and lines of batches answered 503 because that memory was used up",
+        shared.budget.refused(),
     );
 }

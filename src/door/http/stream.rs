@@ -4,7 +4,8 @@
 //!
 //! - nothing is asked for [`Times::idle`]: the connection is closed (within another quarter of it);
 //! - a request's head is not complete [`Times::head`] after its first piece: 408, closed;
-//! - the client does not take its answer, not a byte for [`Times::idle`]: closed.
+//! - the client does not take its answer, nothing for [`Times::write`] or too little on the whole:
+//!   closed, and what was still to be written is freed.
 //!
 //! Pauses within a request body are the body's reader's matter, and the time that an answer takes
 //! is the router's: while a request is in work nothing here expires.
@@ -44,6 +45,22 @@ pub(super) struct Times {
     pub(super) head: Duration,
     /// For anything that does not happen at all.
     pub(super) idle: Duration,
+    /// For a client to take anything of an answer that waits for it.
+    pub(super) write: Duration,
+}
+
+/// How slowly answers may be taken on the whole, once a client has kept one waiting.
+const BYTES_PER_SECOND_MIN: u64 = 1_000;
+
+/// How many connections were closed because their clients were too slow.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// To ask for anything.
+    pub(super) idle: AtomicU64,
+    /// To send the head of a request.
+    pub(super) head: AtomicU64,
+    /// To take an answer.
+    pub(super) reading: AtomicU64,
 }
 
 const IDLE: u8 = 0;
@@ -95,7 +112,8 @@ pub(super) struct Stream {
     timer: Pin<Box<Sleep>>,
     /// Whether anything was ever read.
     received: bool,
-    blocked: Option<Pin<Box<Sleep>>>,
+    behind: Option<Behind>,
+    dropped: Arc<Dropped>,
     closing: Option<Closing>,
 }
 
@@ -114,6 +132,16 @@ enum Watch {
     },
 }
 
+/// The client does not keep up with what is written to it.
+#[derive(Debug)]
+struct Behind {
+    since: Instant,
+    /// What it has taken since.
+    bytes: u64,
+    timer: Pin<Box<Sleep>>,
+    blocked: bool,
+}
+
 #[derive(Debug)]
 struct Closing {
     until: Pin<Box<Sleep>>,
@@ -121,7 +149,12 @@ struct Closing {
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream, state: Arc<State>, times: Times) -> Stream {
+    pub(super) fn new(
+        tcp: TcpStream,
+        state: Arc<State>,
+        times: Times,
+        dropped: Arc<Dropped>,
+    ) -> Stream {
         // A new connection owes a request's head.
         state.phase.store(HEAD, Ordering::Relaxed);
         Stream {
@@ -131,7 +164,8 @@ impl Stream {
             watch: Watch::Nothing,
             timer: Box::pin(tokio::time::sleep(times.head)),
             received: false,
-            blocked: None,
+            behind: None,
+            dropped,
             closing: None,
         }
     }
@@ -159,6 +193,7 @@ impl Stream {
                 },
             ) if seen == requests => {
                 if quarters >= 3 {
+                    self.dropped.idle.fetch_add(1, Ordering::Relaxed);
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 let quarters = quarters + 1;
@@ -178,7 +213,8 @@ impl Stream {
     }
 
     fn head_timeout(&mut self) -> io::Error {
-        if self.received && self.blocked.is_none() {
+        self.dropped.head.fetch_add(1, Ordering::Relaxed);
+        if self.received && self.behind.is_none() {
             // Every earlier answer was written, so the socket takes these few bytes at once; if it
             // does not the client is not listening anyway.
             let _ = self.tcp.try_write(HEAD_TIMEOUT);
@@ -187,16 +223,33 @@ impl Stream {
     }
 
     /// A write that came back: starts, ends or checks the wait for a client that does not read.
-    fn wrote<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if done.is_ready() {
-            self.blocked = None;
-            return done;
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(done) = done {
+            if let (Some(behind), Ok(count)) = (&mut self.behind, &done) {
+                behind.bytes += *count as u64;
+                behind.blocked = false;
+            }
+            return Poll::Ready(done);
         }
-        let idle = self.times.idle;
-        let timer = self
-            .blocked
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        ready!(timer.as_mut().poll(cx));
+        let span = self.times.write;
+        let behind = self.behind.get_or_insert_with(|| Behind {
+            since: Instant::now(),
+            bytes: 0,
+            timer: Box::pin(tokio::time::sleep(span)),
+            blocked: true,
+        });
+        if !behind.blocked {
+            behind.blocked = true;
+            let earned = Duration::from_secs(behind.bytes / BYTES_PER_SECOND_MIN);
+            let until = (Instant::now() + span).min(behind.since + span + earned);
+            behind.timer.as_mut().reset(until);
+        }
+        ready!(behind.timer.as_mut().poll(cx));
+        self.dropped.reading.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -253,7 +306,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+        let this = self.get_mut();
+        // It is asked for when everything is written: the client has caught up.
+        this.behind = None;
+        Pin::new(&mut this.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

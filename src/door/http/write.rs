@@ -13,6 +13,7 @@ use super::envelope::{self, Fields};
 use super::failure::Failure;
 use super::form;
 use super::front::Call;
+use super::hold::{Hold, LARGE_BYTES};
 use super::idempotency::operation;
 use super::query::{self, Keys};
 use super::read::{self, ttl_ms, write_data};
@@ -28,7 +29,7 @@ const PATCH_MEMBERS: [&str; 2] = ["key", "data"];
 pub(super) async fn put<B: Incoming>(call: &mut Call, body: B) -> Result<Response<Body>, Failure> {
     let condition = write_condition(&call.parts.headers)?;
     let formats = [Format::Json, Format::Form, Format::Multipart];
-    let fields = fields(call, body, &formats, &WRITE_MEMBERS).await?;
+    let (fields, _hold) = fields(call, body, &formats, &WRITE_MEMBERS).await?;
     let operation = operation(&call.parts.headers, &fields.key)?;
     let command = Command::Put {
         key: fields.key,
@@ -47,7 +48,7 @@ pub(super) async fn patch<B: Incoming>(
 ) -> Result<Response<Body>, Failure> {
     let condition = write_condition(&call.parts.headers)?;
     let formats = [Format::Json, Format::MergePatch];
-    let fields = fields(call, body, &formats, &PATCH_MEMBERS).await?;
+    let (fields, _hold) = fields(call, body, &formats, &PATCH_MEMBERS).await?;
     let operation = operation(&call.parts.headers, &fields.key)?;
     let command = Command::MergePatch {
         key: fields.key,
@@ -70,7 +71,7 @@ pub(super) async fn delete<B: Incoming>(
         Keys::None if body.is_end_stream() => return Err(Failure::key_required()),
         Keys::None => {
             accept::format(&call.parts.headers, &[Format::Json])?;
-            let text = whole(call, body).await?;
+            let (text, _hold) = whole(call, body).await?;
             let object = Object::parse(&text, config.json_depth_max)?;
             envelope::only(&object, &["key"])?;
             envelope::key(&object, config.key_bytes_max)?
@@ -90,7 +91,7 @@ pub(super) async fn remove(
     let answer = call.context().execute_once(&command, operation).await?;
     match answer.reply {
         Reply::Deleted(deleted) => {
-            let mut draft = Draft::new(&call.id, name.len() + 32);
+            let mut draft = Draft::new(&call.id, name.len() + 32, None);
             write_deleted(name, deleted, draft.body());
             Ok(draft.respond(StatusCode::OK, None, take(&mut call.parts.headers)))
         }
@@ -107,9 +108,11 @@ fn write_deleted(name: &str, deleted: bool, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-async fn whole<B: Incoming>(call: &Call, body: B) -> Result<Bytes, Failure> {
+/// The body, and its hold, which lasts until the request is answered.
+async fn whole<B: Incoming>(call: &Call, body: B) -> Result<(Bytes, Hold), Failure> {
     let config = &call.context().config;
-    body::collect(body, config.body_bytes_max, config.idle_timeout).await
+    let hold = Hold::nothing(&call.shared.budget);
+    body::collect(body, config.body_bytes_max, config.idle_timeout, hold).await
 }
 
 /// What the body says, in whichever format.
@@ -118,20 +121,22 @@ async fn fields<B: Incoming>(
     body: B,
     formats: &[Format],
     allowed: &[&str],
-) -> Result<Fields, Failure> {
+) -> Result<(Fields, Hold), Failure> {
     let headers = &call.parts.headers;
     let format = accept::format(headers, formats)?;
-    let body = whole(call, body).await?;
+    let (body, hold) = whole(call, body).await?;
     let config = &call.context().config;
     let (depth_max, key_bytes_max) = (config.json_depth_max, config.key_bytes_max);
     let pairs = match format {
         Format::Json | Format::MergePatch | Format::Lines => {
-            return envelope::fields(&body, allowed, depth_max, key_bytes_max);
+            let fields = envelope::fields(&body, allowed, depth_max, key_bytes_max)?;
+            return Ok((fields, hold));
         }
         Format::Form => form::urlencoded(&body)?,
         Format::Multipart => Box::pin(form::multipart(headers, body)).await?,
     };
-    form::fields(pairs, allowed, depth_max, key_bytes_max)
+    let fields = form::fields(pairs, allowed, depth_max, key_bytes_max)?;
+    Ok((fields, hold))
 }
 
 async fn store(
@@ -150,7 +155,10 @@ async fn store(
 
 fn stored(call: &mut Call, entry: &Entry) -> Response<Body> {
     let now = call.shared.clock.now();
-    let mut draft = Draft::new(&call.id, entry.data.len() + 16);
+    let body_bytes = entry.data.len() + 16;
+    // The write is done: its answer is owed, whatever it takes.
+    let hold = (body_bytes >= LARGE_BYTES).then(|| Hold::owe(&call.shared.budget, body_bytes));
+    let mut draft = Draft::new(&call.id, body_bytes, hold);
     draft.version(entry.version, ttl_ms(entry.expires_at, now));
     let body = draft.body();
     body.extend_from_slice(b"{\"data\":");
