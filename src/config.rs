@@ -136,6 +136,8 @@ pub struct Config {
     pub handoff_rate: u64,
     /// How long a deleted key is remembered, so that no copy that missed it brings it back.
     pub tombstone_horizon: Duration,
+    /// How often copies are compared with what their owners have; zero is never.
+    pub repair_interval: Duration,
 
     /// Memory that the process may hold resident, in bytes; `None` is half of the machine's or
     /// the container's.
@@ -204,6 +206,7 @@ impl Default for Config {
             policies: BTreeMap::new(),
             handoff_rate: 0,
             tombstone_horizon: Duration::from_secs(600),
+            repair_interval: Duration::from_secs(60),
             max_memory: None,
             writers: 0,
             threads: 0,

@@ -214,6 +214,7 @@ impl Node {
             mailbox: mailbox.clone(),
             lanes,
             handoff: handoff.clone(),
+            repair_interval: config.repair_interval,
             joined: joined_tell,
             reporter: reporter.clone(),
             uplinks: uplinks(&config, connected.address),

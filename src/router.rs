@@ -29,11 +29,12 @@ pub use self::actor::{Publish, RouterActor};
 pub use self::map::{Load, Member, MemberState, PartitionMap};
 
 use crate::clock::UnixMs;
+use crate::cluster::codec::PartitionSet;
 use crate::cluster::peer::{self, Peers};
 use crate::command::{self, Command, EntryRef, OperationId, Reply};
 use crate::key::{self, KeyInteger, PartitionId};
 use crate::version::NodeId;
-use crate::writer::{self, Outcome, Role, Writer};
+use crate::writer::{self, Outcome, Role, Sum, Writer};
 
 /// What a router is made with.
 #[derive(Debug)]
@@ -296,6 +297,15 @@ impl Router {
     #[must_use]
     pub fn owned_entries(&self) -> u64 {
         self.0.writers.iter().map(Writer::owned_entries).sum()
+    }
+
+    /// What this node's entries of some partitions come to, in their order.
+    pub async fn sums(&self, partitions: &PartitionSet) -> Vec<Sum> {
+        let mut sums = vec![0; usize::from(key::PARTITION_COUNT)];
+        for writer in &self.0.writers {
+            writer.sum_up(|p| partitions.contains(p), &mut sums).await;
+        }
+        partitions.iter().map(|p| sums[p.index()]).collect()
     }
 
     fn publish(&self, map: PartitionMap) {

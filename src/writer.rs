@@ -20,7 +20,7 @@
 mod actor;
 pub mod core;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,7 +32,8 @@ use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
 pub use self::core::{
-    Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned, Sinks, Verdict,
+    Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned, Sinks, Sum, Verdict,
+    key_sum,
 };
 
 use self::actor::Message;
@@ -419,6 +420,54 @@ impl Writer {
     pub fn learn(&self, operation: Operation) {
         let now = self.0.options.clock.now();
         self.0.core.lock().learn(operation, now);
+    }
+
+    /// Sums up what is here of the `wanted` partitions, letting others have the lock in between.
+    pub async fn sum_up(&self, wanted: impl Fn(PartitionId) -> bool, sums: &mut [Sum]) {
+        const WORK_MAX: usize = 1_000;
+        let mut at = Some(Cursor::default());
+        while let Some(cursor) = at {
+            let now = self.0.options.clock.now();
+            at = self
+                .0
+                .core
+                .lock()
+                .sum_up(cursor, &wanted, sums, now, WORK_MAX);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes the owner's word for an entry that it had when it was `asked`.
+    pub fn overrule(&self, moved: &Moved, asked: UnixMs) -> bool {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().overrule(moved, asked, now)
+    }
+
+    /// Removes what the owner did not have when it was `asked`; how many entries that were.
+    pub async fn remove_unseen(
+        &self,
+        wanted: impl Fn(PartitionId) -> bool,
+        seen: &HashSet<Sum>,
+        asked: UnixMs,
+    ) -> usize {
+        let (mut at, mut removed) = (Some(Cursor::default()), 0);
+        while let Some(cursor) = at {
+            let now = self.0.options.clock.now();
+            let (next, count) = self
+                .0
+                .core
+                .lock()
+                .remove_unseen(cursor, &wanted, seen, asked, now);
+            (at, removed) = (next, removed + count);
+            tokio::task::yield_now().await;
+        }
+        removed
+    }
+
+    /// The present moment, as versions are made by it.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.0.options.clock.now()
     }
 
     /// Values of the partitions that this node owns.

@@ -88,6 +88,8 @@ pub struct Arguments {
     pub lanes: Lanes,
     /// What comes from other nodes.
     pub handoff: Handoff,
+    /// How often copies are compared with what their owners have; zero is never.
+    pub repair_interval: Duration,
     /// This node's own figures.
     pub reporter: Reporter,
     /// Whom to join through.
@@ -170,6 +172,10 @@ pub struct State {
     pulls: BTreeSet<(Purpose, NodeId, PartitionId)>,
     leaving: Vec<oneshot::Sender<()>>,
     ticks: u64,
+    /// Copies are compared every so many ticks; 0 is never.
+    repair_ticks: u64,
+    /// Held while they are.
+    repairing: Arc<tokio::sync::Mutex<()>>,
     /// Whether the others were told that this node is gone.
     departed: bool,
     report: Report,
@@ -206,7 +212,10 @@ impl Actor for ClusterActor {
         let mut report = Report::new(router.node(), owned);
         // What a predecessor has told already.
         let _told = report.members(&router.map());
+        let repair_ticks = arguments.repair_interval.as_millis() / TICK.as_millis();
         Ok(State {
+            repair_ticks: u64::try_from(repair_ticks).unwrap_or(u64::MAX),
+            repairing: Arc::default(),
             arguments,
             hosts: HashMap::new(),
             pulls: BTreeSet::new(),
@@ -326,6 +335,9 @@ impl State {
         };
         machine.tick(load, self.arguments.clock.now());
         log_moves(self.report.tick());
+        if self.repair_ticks > 0 && self.ticks.is_multiple_of(self.repair_ticks) {
+            self.start_repair(machine);
+        }
         if self.ticks.is_multiple_of(PUBLISH_TICKS) {
             self.publish(machine);
         }
@@ -443,6 +455,24 @@ impl State {
                 asked,
                 complete,
             });
+        });
+    }
+
+    /// Compares the copies that this node holds with what their owners have, unless that is still
+    /// under way.
+    fn start_repair(&self, machine: &Machine) {
+        let followed = machine.ownership().followed();
+        let handoff = self.arguments.handoff.clone();
+        let Ok(turn) = Arc::clone(&self.repairing).try_lock_owned() else {
+            return;
+        };
+        tokio::spawn(async move {
+            for (owner, copies) in followed {
+                if let Err(error) = handoff.repair(owner, &copies).await {
+                    tracing::debug!(%error, "copies could not be compared");
+                }
+            }
+            drop(turn);
         });
     }
 

@@ -1,10 +1,11 @@
 //! Handoff: the entries of partitions come from the node that holds them.
 //!
 //! Whoever needs them pulls, a stretch at a time, so it sets the pace and knows how far it is: for a
-//! copy from its owner ([`Handoff::sync`]), or from the other side of a healed cut
-//! ([`Handoff::merge`]). A stretch whose session breaks is asked for again where it stood. All pulls
+//! copy from its owner ([`Handoff::sync`]), from the other side of a healed cut
+//! ([`Handoff::merge`]), or where a copy turns out to differ from its owner's ([`Handoff::repair`]). A stretch whose session breaks is asked for again where it stood. All pulls
 //! of a node share one rate, and can be paused together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::key::PartitionId;
 use crate::replication::Ticket;
 use crate::router::Router;
 use crate::version::NodeId;
-use crate::writer::{Discarded, Merge, Moved, Parted};
+use crate::writer::{Discarded, Merge, Moved, Parted, Writer, key_sum};
 
 /// About so many bytes of entries come at a time.
 const CHUNK_BYTES: u32 = 128 * 1024;
@@ -32,6 +33,13 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// A node that gives nothing for so long is given up; ownership asks again if it lives.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Copies are different only if they are so at each of so many looks, since what is under way makes
+/// them so for a moment.
+const REPAIR_LOOKS: usize = 3;
+/// The time between two looks.
+const REPAIR_LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// So many partitions are repaired at a time.
+const REPAIR_PARTITIONS_MAX: usize = 64;
 /// Of one merge, so many discarded writes are logged one by one.
 const DISCARDED_LOGGED_MAX: u64 = 100;
 
@@ -53,6 +61,7 @@ struct Inner {
     entries: AtomicU64,
     bytes: AtomicU64,
     discarded: AtomicU64,
+    repaired: AtomicU64,
 }
 
 /// How far handoffs to this node are.
@@ -68,6 +77,8 @@ pub struct Progress {
     pub bytes: u64,
     /// Acknowledged writes that lost against the other side of a cut, since the start.
     pub discarded_writes: u64,
+    /// Copies of partitions that differed from their owner's and were repaired, since the start.
+    pub repaired: u64,
 }
 
 impl Handoff {
@@ -85,6 +96,7 @@ impl Handoff {
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             discarded: AtomicU64::new(0),
+            repaired: AtomicU64::new(0),
         }))
     }
 
@@ -102,6 +114,7 @@ impl Handoff {
             under_way: self.0.under_way.load(Ordering::Relaxed),
             entries: self.0.entries.load(Ordering::Relaxed),
             bytes: self.0.bytes.load(Ordering::Relaxed),
+            repaired: self.0.repaired.load(Ordering::Relaxed),
             discarded_writes: self.0.discarded.load(Ordering::Relaxed),
         }
     }
@@ -169,6 +182,67 @@ impl Handoff {
         }
         let next = *self.0.next.lock();
         tokio::time::sleep_until(next).await;
+    }
+
+    /// Compares copies with what their owner has, and makes those that stay different the same: how
+    /// many partitions did.
+    ///
+    /// # Errors
+    /// When the owner does not answer any more.
+    pub async fn repair(&self, owner: NodeId, copies: &[PartitionId]) -> Result<usize, Error> {
+        let mut different: Vec<PartitionId> = copies.to_vec();
+        for _ in 0..REPAIR_LOOKS {
+            different = self.differing(owner, &different).await?;
+            if different.is_empty() {
+                return Ok(0);
+            }
+            tokio::time::sleep(REPAIR_LOOK_AGAIN).await;
+        }
+        different.truncate(REPAIR_PARTITIONS_MAX);
+        let router = &self.0.router;
+        let set: PartitionSet = different.iter().copied().collect();
+        let Some(asked) = router.writers().first().map(Writer::now) else {
+            return Ok(0);
+        };
+        let mut seen = HashSet::new();
+        let mut put = 0;
+        let mut stretches = Stretches::new(self, owner, &set);
+        while let Some(entries) = stretches.next().await? {
+            for moved in &entries {
+                seen.insert(key_sum(&moved.key));
+                put += usize::from(router.writer(moved.partition).overrule(moved, asked));
+            }
+        }
+        let mut removed = 0;
+        for writer in router.writers() {
+            let wanted = |partition| set.contains(partition);
+            removed += writer.remove_unseen(wanted, &seen, asked).await;
+        }
+        let count = different.len();
+        self.0.repaired.fetch_add(count as u64, Ordering::Relaxed);
+        tracing::warn!(
+            partitions = count,
+            put,
+            removed,
+            owner = owner.0,
+            "copies differed from their owner's and were repaired"
+        );
+        Ok(count)
+    }
+
+    /// Those of some copies that do not come to the same here and at their owner.
+    async fn differing(
+        &self,
+        owner: NodeId,
+        copies: &[PartitionId],
+    ) -> Result<Vec<PartitionId>, Error> {
+        let set: PartitionSet = copies.iter().copied().collect();
+        let deadline = Instant::now() + CHUNK_TIMEOUT;
+        let theirs = self.0.peers.sums(owner, set.clone(), deadline).await?;
+        let ours = self.0.router.sums(&set).await;
+        let pairs = set.iter().zip(theirs.into_iter().zip(ours));
+        let differing = pairs.filter(|(_, (theirs, ours))| theirs != ours);
+        Ok(differing.map(|(partition, _)| partition).collect())
     }
 
     /// Counts what came, and puts the next stretch off by what the rate asks for it.

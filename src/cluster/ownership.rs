@@ -237,6 +237,16 @@ impl Ownership {
         &self.roles[partition.index()]
     }
 
+    /// The complete copies that this node holds, by their owners.
+    #[must_use]
+    pub fn followed(&self) -> BTreeMap<NodeId, Vec<PartitionId>> {
+        let mut followed: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
+        for (partition, owner) in self.copies.complete_ones() {
+            followed.entry(owner).or_default().push(partition);
+        }
+        followed
+    }
+
     /// Whether this node has not to be waited for: what it holds, others hold as well.
     #[must_use]
     pub fn is_needed(&self) -> bool {

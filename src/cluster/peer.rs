@@ -28,7 +28,7 @@ use crate::replication::{Effect, Finished, Lanes, Ticket};
 use crate::router::{self, Router};
 use crate::table::Cursor;
 use crate::version::{CLOCK_SKEW_MS_MAX, NodeId};
-use crate::writer::{Moved, Operation, Outcome, Verdict};
+use crate::writer::{Moved, Operation, Outcome, Sum, Verdict};
 
 /// Most requests of peers that wait in tasks at a time; further ones are refused.
 const TASKS_MAX: usize = 10_000;
@@ -356,6 +356,24 @@ impl Peers {
         }
     }
 
+    /// Asks `node` what its entries of these partitions come to, in their order.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn sums(
+        &self,
+        node: NodeId,
+        partitions: PartitionSet,
+        deadline: Instant,
+    ) -> Result<Vec<Sum>, Error> {
+        let request = Request::Sums(partitions);
+        match self.ask_request(node, &request, deadline).await? {
+            Response::Sums(sums) => Ok(sums),
+            Response::Error(error) => Err(Error::Refused(error)),
+            _ => Err(Error::Lost),
+        }
+    }
+
     /// Asks `node` for some of the entries that it holds, and where to go on.
     ///
     /// # Errors
@@ -579,6 +597,14 @@ impl Peers {
                     operation,
                 };
                 self.on_command(link, asked, command);
+            }
+            Request::Sums(partitions) => {
+                let (peers, link) = (self.clone(), Arc::clone(link));
+                self.0.options.requests_runtime.spawn(async move {
+                    let sums = peers.0.options.router.sums(&partitions).await;
+                    link.respond(id, &Response::Sums(sums));
+                    link.wake();
+                });
             }
             Request::Operations(partitions) => {
                 let (peers, link) = (self.clone(), Arc::clone(link));

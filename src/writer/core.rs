@@ -6,6 +6,7 @@
 
 mod copy;
 mod merge;
+mod repair;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 
 pub use self::copy::Verdict;
 pub use self::merge::{Discarded, Merge, Parted};
+pub use self::repair::{Sum, key_sum};
 
 use super::Error;
 use crate::clock::UnixMs;

@@ -24,6 +24,8 @@ pub enum Request {
     Pull(Pull),
     /// Which operations on these partitions do you remember?
     Operations(PartitionSet),
+    /// What do your entries of these partitions come to, summed up?
+    Sums(PartitionSet),
 }
 
 /// A stretch of a handoff.
@@ -44,6 +46,10 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: &Req
     match request {
         Request::Execute(command, operation) => {
             write_command(out, id, deadline_ms, command, *operation);
+        }
+        Request::Sums(partitions) => {
+            write_request_head(out, id, deadline_ms, 7);
+            out.extend_from_slice(&partitions.0[..]);
         }
         Request::Operations(partitions) => {
             write_request_head(out, id, deadline_ms, 6);
@@ -132,6 +138,7 @@ pub fn read_request(mut body: Bytes) -> Result<(u64, u32, Request), Malformed> {
     let request = match op {
         5 => Request::Pull(read_pull(b)?),
         6 => Request::Operations(read_partitions(b)?),
+        7 => Request::Sums(read_partitions(b)?),
         op => read_command(b, op)?,
     };
     Ok((id, deadline_ms, request))

@@ -13,7 +13,7 @@ use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::replication::Done;
 use crate::router;
 use crate::version::Version;
-use crate::writer::{Moved, Operation};
+use crate::writer::{Moved, Operation, Sum};
 
 /// About what an operation takes.
 const OPERATION_BYTES: usize = 160;
@@ -45,6 +45,8 @@ pub enum Response {
     },
     /// What is remembered of the partitions.
     Operations(Vec<Operation>),
+    /// What the entries of the partitions that were asked for come to, in their order.
+    Sums(Vec<Sum>),
 }
 
 impl Response {
@@ -94,6 +96,7 @@ impl Response {
                 entry.data.len()
             }
             Response::Operations(operations) => operations.len() * OPERATION_BYTES,
+            Response::Sums(sums) => sums.len() * size_of::<Sum>(),
             Response::Pulled { entries, .. } => entries
                 .iter()
                 .map(|moved| moved.key.len() + moved.entry.data.len())
@@ -113,9 +116,8 @@ impl Response {
             }
             Response::Reply(Reply::Value(Some(_)))
             | Response::Pulled { .. }
-            | Response::Operations(_) => {
-                Some(Response::Error(router::Error::Overloaded { peer: None }))
-            }
+            | Response::Operations(_)
+            | Response::Sums(_) => Some(Response::Error(router::Error::Overloaded { peer: None })),
             _ => None,
         }
     }
@@ -161,6 +163,11 @@ pub fn write_response(out: &mut Vec<u8>, id: u64, response: &Response) {
             put_option(out, expires_at.map(|at| at.0));
             out.push(u8::from(*created));
         }
+        Response::Sums(sums) => {
+            out.push(7);
+            sums.iter()
+                .for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
+        }
         Response::Operations(operations) => {
             out.push(6);
             for operation in operations {
@@ -195,6 +202,11 @@ pub fn read_response(mut body: Bytes) -> Result<(u64, Response), Malformed> {
         2 => Response::Error(serde_json::from_slice(b).map_err(|_| Malformed)?),
         4 => read_pulled(b)?,
         6 => read_operations(b)?,
+        7 => {
+            let count = b.len() / size_of::<Sum>();
+            let sums = (0..count).map(|_| get_u64(b));
+            Response::Sums(sums.collect::<Result<_, _>>()?)
+        }
         5 => Response::Stored {
             version: get_version(b)?,
             expires_at: get_option(b)?.map(UnixMs),

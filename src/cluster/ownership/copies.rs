@@ -99,6 +99,12 @@ impl Copies {
         syncing.map(|(partition, copy)| (*partition, copy.owner))
     }
 
+    /// Copies that are complete, and whose.
+    pub(super) fn complete_ones(&self) -> impl Iterator<Item = (PartitionId, NodeId)> + '_ {
+        let complete = self.0.iter().filter(|(_, copy)| copy.complete);
+        complete.map(|(partition, copy)| (*partition, copy.owner))
+    }
+
     pub(super) fn syncing_count(&self) -> usize {
         self.syncing().count()
     }

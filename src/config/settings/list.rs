@@ -228,8 +228,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "handoff-rate",
         group: REPLICATION,
         placeholder: "SIZE",
-        help: "Most bytes a second that this node sends to move and copy partitions; 0 is as fast \
-               as it goes",
+        help: "Most bytes a second that come to this node to move and copy partitions; 0 is as \
+               fast as it goes",
         read: |d, raw| value::size(raw).map(|bytes| d.config.handoff_rate = bytes),
         show: |d| size(d.config.handoff_rate),
         ..PLAIN
@@ -241,6 +241,15 @@ pub static SETTINGS: &[Setting] = &[
         help: "How long a deleted key is remembered, so that no node that missed it brings it back",
         read: |d, raw| value::duration(raw).map(|span| d.config.tombstone_horizon = span),
         show: |d| span(d.config.tombstone_horizon),
+        ..PLAIN
+    },
+    Setting {
+        name: "repair-interval",
+        group: REPLICATION,
+        placeholder: "TIME",
+        help: "How often copies are compared with what their owners have; 0s is never",
+        read: |d, raw| value::duration(raw).map(|span| d.config.repair_interval = span),
+        show: |d| span(d.config.repair_interval),
         ..PLAIN
     },
     Setting {

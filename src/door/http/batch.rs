@@ -128,7 +128,11 @@ impl<B: Incoming> Batch<B> {
             let next = self.held.take().or_else(|| {
                 let line = self.lines.next()?;
                 self.pace.restart();
-                Some(Operation::parse(&self.shared, &line, self.idempotency_key.as_ref()))
+                Some(Operation::parse(
+                    &self.shared,
+                    &line,
+                    self.idempotency_key.as_ref(),
+                ))
             });
             let Some(operation) = next else {
                 return;

@@ -70,7 +70,7 @@ impl Core {
         Verdict::Taken
     }
 
-    fn put_newer(
+    pub(super) fn put_newer(
         &mut self,
         partition: PartitionId,
         key: &[u8],
