@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::clock::Clock;
+use crate::cluster::ownership::{Figures, Held};
 use crate::command::Condition;
+use crate::config::Config;
+use crate::config::policy::Policies;
 use crate::key::Key;
+use crate::replication::Lanes;
 use crate::table::Budget;
 use crate::writer::Writer;
 
@@ -11,10 +15,20 @@ const ME: &str = "smache@here";
 const OTHER: &str = "smache@there";
 
 fn router() -> Router {
+    router_of(1, Lanes::new(1 << 20))
+}
+
+fn router_of(members_min: usize, lanes: Lanes) -> Router {
     let options = writer::Options {
         node: NodeId::of(ME),
         budget: Budget::new(64 << 20),
         limits: command::Limits::default(),
+        policies: Policies::new(&Config {
+            backups: 1,
+            ..Config::default()
+        }),
+        tombstone_horizon: Duration::from_secs(600),
+        lanes,
         queue_max: 100,
         queue_bytes_max: 1 << 20,
         clock: Clock::default(),
@@ -23,6 +37,8 @@ fn router() -> Router {
         name: ME.into(),
         // Without its actor: what is queued waits.
         writers: vec![Writer::new(options)],
+        boot_epoch: 1,
+        members_min,
     })
 }
 
@@ -35,13 +51,24 @@ fn map(owner: Option<&str>) -> PartitionMap {
         state: MemberState::Up,
         load: Load::default(),
     });
-    let owner = owner.map(NodeId::of);
-    PartitionMap::new(PartitionId::all().map(|_| owner), members)
+    let held = Held {
+        owner: owner.map(NodeId::of),
+        ..Held::default()
+    };
+    PartitionMap::new(
+        PartitionId::all().map(|_| held),
+        members,
+        Figures::default(),
+    )
 }
 
 fn own(router: &Router) {
-    let all: Vec<_> = PartitionId::all().collect();
-    router.set_roles(&all, Role::Owned);
+    set_all(router, &Role::alone());
+}
+
+fn set_all(router: &Router, role: &Role) {
+    let all: Vec<_> = PartitionId::all().map(|p| (p, 1)).collect();
+    router.set_roles(&all, role);
 }
 
 fn get() -> Command {
@@ -117,7 +144,7 @@ async fn a_write_that_waits_ends_at_its_deadline() {
     let partition = key::partition(b"key");
     // Somebody waits already, and nobody works it off.
     let writer = router.writer(partition).clone();
-    let waiting = tokio::spawn(async move { writer.apply_queued(partition, put()).await });
+    let waiting = tokio::spawn(async move { writer.apply_queued(partition, put(), None).await });
     while router.writer(partition).counters().waiting == 0 {
         tokio::task::yield_now().await;
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ractor::Actor;
 
 use super::*;
 use crate::command::{Condition, Entry, Kind, Limits, Reply};
+use crate::config::Config;
 use crate::key::{self, Key};
 use crate::version::{Hlc, Version};
 
@@ -19,6 +21,12 @@ fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
         node: NodeId(1),
         budget: Budget::new(64 << 20),
         limits: Limits::default(),
+        policies: Policies::new(&Config {
+            backups: 1,
+            ..Config::default()
+        }),
+        tombstone_horizon: Duration::from_secs(600),
+        lanes: Lanes::new(1 << 20),
         queue_max,
         queue_bytes_max,
         clock: Clock::manual(UnixMs(1_000_000)),
@@ -28,12 +36,12 @@ fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
 /// A writer that owns everything, without its actor.
 fn writer() -> Writer {
     let writer = writer_with(1_000, 1 << 20);
-    set_all(&writer, Role::Owned);
+    set_all(&writer, &Role::alone());
     writer
 }
 
-fn set_all(writer: &Writer, role: Role) {
-    let all: Vec<_> = PartitionId::all().collect();
+fn set_all(writer: &Writer, role: &Role) {
+    let all: Vec<_> = PartitionId::all().map(|p| (p, 1)).collect();
     writer.set_roles(&all, role);
 }
 
@@ -69,7 +77,7 @@ fn place(command: &Command) -> PartitionId {
 }
 
 fn now(writer: &Writer, command: &Command) -> Result<Outcome, Error> {
-    let inline = writer.apply_inline(place(command), command);
+    let inline = writer.apply_inline(place(command), command, None);
     inline.expect("nobody waits")
 }
 
@@ -77,7 +85,7 @@ fn now(writer: &Writer, command: &Command) -> Result<Outcome, Error> {
 fn value(writer: &Writer, text: &str) -> Option<Bytes> {
     let command = get(text);
     match now(writer, &command) {
-        Ok(Outcome::Done(Reply::Value(entry))) => entry.map(|entry| entry.data),
+        Ok(Outcome::Done(Reply::Value(entry), None)) => entry.map(|entry| entry.data),
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -90,7 +98,7 @@ async fn queue(writer: &Writer, command: Command) -> Answer {
     let queueing = writer.clone();
     let answer = tokio::spawn(async move {
         let partition = place(&command);
-        queueing.apply_queued(partition, command).await
+        queueing.apply_queued(partition, command, None).await
     });
     while writer.counters().waiting == before && !answer.is_finished() {
         tokio::task::yield_now().await;
@@ -112,7 +120,7 @@ async fn patient<T>(what: impl Future<Output = T>) -> T {
 
 fn version_of(outcome: Result<Outcome, Error>) -> Version {
     match outcome {
-        Ok(Outcome::Done(Reply::Stored { entry, .. })) => entry.version,
+        Ok(Outcome::Done(Reply::Stored { entry, .. }, None)) => entry.version,
         other => panic!("{other:?}"),
     }
 }
@@ -151,13 +159,13 @@ async fn nobody_overtakes_who_waits() {
     let writer = writer();
     let first = queue(&writer, put("key", "1")).await;
     let second = put("key", "2");
-    assert_eq!(writer.apply_inline(place(&second), &second), None);
+    assert_eq!(writer.apply_inline(place(&second), &second, None), None);
     // Not even for another key: its turn comes behind.
     let other = put("other", "2");
-    assert_eq!(writer.apply_inline(place(&other), &other), None);
+    assert_eq!(writer.apply_inline(place(&other), &other, None), None);
     let behind = tokio::spawn({
         let (writer, second) = (writer.clone(), second.clone());
-        async move { writer.apply(place(&second), &second).await }
+        async move { writer.apply(place(&second), &second, None).await }
     });
     while writer.counters().waiting < 2 {
         tokio::task::yield_now().await;
@@ -168,7 +176,7 @@ async fn nobody_overtakes_who_waits() {
     assert!(first < behind);
     assert_eq!(value(&writer, "key"), Some("2".into()));
     // The queue is empty: inline again.
-    assert!(writer.apply_inline(place(&second), &second).is_some());
+    assert!(writer.apply_inline(place(&second), &second, None).is_some());
 }
 
 #[tokio::test]
@@ -178,7 +186,9 @@ async fn the_queue_is_bounded_in_number_and_in_bytes() {
     for _ in 0..3 {
         answers.push(queue(&few, put("key", "{}")).await);
     }
-    let refused = few.apply_queued(place(&get("key")), put("key", "{}")).await;
+    let refused = few
+        .apply_queued(place(&get("key")), put("key", "{}"), None)
+        .await;
     assert_eq!(refused, Err(Error::Overloaded));
     assert_eq!(few.counters().waiting, 3);
 
@@ -187,11 +197,11 @@ async fn the_queue_is_bounded_in_number_and_in_bytes() {
     answers.push(queue(&small, put("key", vec![b'1'; 20_000])).await);
     assert_eq!(small.counters().waiting, 1);
     let refused = small
-        .apply_queued(place(&get("key")), put("key", "{}"))
+        .apply_queued(place(&get("key")), put("key", "{}"), None)
         .await;
     assert_eq!(refused, Err(Error::Overloaded));
     // There is room again when it was taken out.
-    set_all(&small, Role::Owned);
+    set_all(&small, &Role::alone());
     small.work_off();
     answers.push(queue(&small, put("key", "{}")).await);
     assert_eq!(small.counters().waiting, 1);
@@ -222,7 +232,8 @@ async fn what_waits_survives_the_actor() {
     let (actor, handle) = Actor::spawn(None, WriterActor, writer.clone())
         .await
         .unwrap();
-    version_of(writer.apply(place(&get("key")), &put("key", "1")).await);
+    let first = put("key", "1");
+    version_of(writer.apply(place(&first), &first, None).await);
     writer.crash_actor();
     patient(handle).await.unwrap();
     assert_eq!(actor.get_status(), ractor::ActorStatus::Stopped);
@@ -260,97 +271,140 @@ fn elsewhere_nothing_is_done() {
     assert_eq!(writer.stats().entries, 0);
 }
 
-#[test]
-fn what_was_given_away_can_be_fetched_and_then_dropped() {
+#[tokio::test]
+async fn what_was_given_away_can_be_pulled_and_then_dropped() {
     let writer = writer();
     version_of(now(&writer, &put("key", "1")));
-    set_all(&writer, Role::Elsewhere);
+    set_all(&writer, &Role::Elsewhere);
     assert_eq!(now(&writer, &get("key")), Ok(Outcome::Elsewhere));
-    assert_eq!(
-        writer.held_entry(b"key").map(|entry| entry.data),
-        Some("1".into())
-    );
-    // It comes back: what lay here meanwhile is out of date.
-    set_all(&writer, Role::Arriving(HOLDER));
-    assert_eq!(writer.held_entry(b"key"), None);
-    assert_eq!(now(&writer, &get("key")), Ok(Outcome::Fetch(HOLDER)));
+    let pulled = writer.scan(Cursor::default(), |_| true, 1_000);
+    let data: Vec<_> = pulled
+        .entries
+        .iter()
+        .map(|one| &one.entry.data[..])
+        .collect();
+    assert_eq!((data, pulled.next), (vec![&b"1"[..]], None));
+    // It comes back before it was dropped: nothing goes.
+    set_all(&writer, &Role::alone());
+    writer.drop_partitions(|_| true).await;
+    assert_eq!(value(&writer, "key"), Some("1".into()));
+    set_all(&writer, &Role::Elsewhere);
+    writer.drop_partitions(|p| p != place(&get("key"))).await;
+    assert_eq!(writer.partition_entries(place(&get("key"))), 1);
+    writer.drop_partitions(|_| true).await;
+    assert_eq!(writer.stats().entries, 0);
 }
 
 #[test]
-fn a_key_that_has_not_arrived_is_fetched_first() {
+fn what_lay_here_is_out_of_date_for_a_copy_that_is_begun_anew() {
     let writer = writer();
-    set_all(&writer, Role::Arriving(HOLDER));
+    version_of(now(&writer, &put("key", "1")));
+    let owned = place(&get("owned"));
+    version_of(now(&writer, &put("owned", "1")));
+    set_all(&writer, &Role::Elsewhere);
+    writer.set_roles(&[(owned, 2)], &Role::alone());
+    let before = writer.turn(place(&get("key")));
+    writer.reset(&[place(&get("key")), owned]);
+    assert_ne!(writer.turn(place(&get("key"))), before);
+    assert_eq!(writer.partition_entries(place(&get("key"))), 0);
+    assert_eq!(value(&writer, "owned"), Some("1".into()), "it is no copy");
+}
+
+#[test]
+fn a_copy_takes_entries_and_answers_when_it_has_taken_over() {
+    let writer = writer_with(10, 1_000);
+    set_all(&writer, &Role::Backup(HOLDER));
     for command in [get("key"), put("key", "{}"), delete("key")] {
-        assert_eq!(now(&writer, &command), Ok(Outcome::Fetch(HOLDER)));
+        assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
         assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
     }
     assert_eq!(writer.absorb(&[moved("key", "1", 500)]), 1);
+    assert_eq!(writer.owned_entries(), 0);
+    set_all(&writer, &Role::alone());
+    assert_eq!(writer.owned_entries(), 1);
     assert_eq!(value(&writer, "key"), Some("1".into()));
-    // What is known to be absent needs no fetching either.
-    writer.absorb_absence(key::partition(b"none"), Bytes::from_static(b"none"));
-    assert_eq!(value(&writer, "none"), None);
     let created = now(&writer, &put("none", "2"));
-    assert!(matches!(
-        created,
-        Ok(Outcome::Done(Reply::Stored { created: true, .. }))
-    ));
-    assert_eq!(now(&writer, &get("third")), Ok(Outcome::Fetch(HOLDER)));
+    let created = created.map(|outcome| match outcome {
+        Outcome::Done(Reply::Stored { created, .. }, None) => created,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(created, Ok(true));
 }
 
 #[test]
-fn a_delete_while_a_partition_arrives_is_final() {
-    let writer = writer();
-    set_all(&writer, Role::Arriving(HOLDER));
+fn a_delete_is_final_although_the_value_turns_up_again() {
+    let writer = writer_with(10, 1_000);
+    set_all(&writer, &Role::Backup(HOLDER));
     let there = moved("key", "1", 500);
     assert_eq!(writer.absorb(std::slice::from_ref(&there)), 1);
+    set_all(&writer, &Role::alone());
     assert_eq!(
         now(&writer, &delete("key")),
-        Ok(Outcome::Done(Reply::Deleted(true)))
+        Ok(Outcome::Done(Reply::Deleted(true), None))
     );
-    // The stream still brings it.
+    // A pull from elsewhere still brings it.
+    set_all(&writer, &Role::Backup(HOLDER));
     assert_eq!(writer.absorb(std::slice::from_ref(&there)), 0);
+    set_all(&writer, &Role::alone());
     assert_eq!(value(&writer, "key"), None);
     // And a value that is written then stays.
     version_of(now(&writer, &put("key", "2")));
+    set_all(&writer, &Role::Backup(HOLDER));
     assert_eq!(writer.absorb(&[there]), 0);
+    set_all(&writer, &Role::alone());
     assert_eq!(value(&writer, "key"), Some("2".into()));
 }
 
 #[test]
 fn of_two_versions_the_newer_stays() {
     let writer = writer();
-    assert_eq!(writer.absorb(&[moved("key", "new", 2_000)]), 1);
-    assert_eq!(writer.absorb(&[moved("key", "old", 1_000)]), 0);
-    assert_eq!(
-        writer.absorb(&[moved("key", "new", 2_000)]),
-        0,
-        "the same twice"
-    );
+    let absorb = |moved: Moved| {
+        set_all(&writer, &Role::Backup(HOLDER));
+        let count = writer.absorb(&[moved]);
+        set_all(&writer, &Role::alone());
+        count
+    };
+    assert_eq!(absorb(moved("key", "new", 2_000)), 1);
+    assert_eq!(absorb(moved("key", "old", 1_000)), 0);
+    assert_eq!(absorb(moved("key", "new", 2_000)), 0, "the same twice");
     assert_eq!(value(&writer, "key"), Some("new".into()));
-    assert_eq!(writer.absorb(&[moved("key", "newer", 3_000)]), 1);
+    assert_eq!(absorb(moved("key", "newer", 3_000)), 1);
     assert_eq!(value(&writer, "key"), Some("newer".into()));
     // A write here is newer than what it replaces, whatever the clock says.
     let ahead = moved("ahead", "1", 9_000_000);
-    writer.absorb(std::slice::from_ref(&ahead));
+    assert_eq!(absorb(ahead.clone()), 1);
     assert!(version_of(now(&writer, &put("ahead", "2"))) > ahead.entry.version);
-    assert_eq!(writer.absorb(&[ahead]), 0);
-    let expired = Moved {
+    assert_eq!(absorb(ahead), 0);
+    let expired = |wall| Moved {
         entry: Entry {
             expires_at: Some(UnixMs(999_999)),
-            ..moved("gone", "1", 1).entry
+            ..moved("gone", "1", wall).entry
         },
-        ..moved("gone", "1", 1)
+        ..moved("gone", "1", wall)
     };
-    assert_eq!(writer.absorb(&[expired]), 0);
+    assert_eq!(absorb(expired(1)), 0);
+    // What an expired one replaced is gone as well.
+    assert_eq!(absorb(moved("gone", "0", 1)), 1);
+    assert_eq!(absorb(expired(2)), 0);
+    assert_eq!(value(&writer, "gone"), None);
 }
 
 #[test]
-fn when_all_has_arrived_nothing_is_fetched() {
+fn while_it_is_frozen_reads_are_served_and_writes_wait() {
     let writer = writer();
-    set_all(&writer, Role::Arriving(HOLDER));
-    assert_eq!(writer.arriving(), usize::from(key::PARTITION_COUNT));
-    set_all(&writer, Role::Owned);
-    assert_eq!(writer.arriving(), 0);
-    assert_eq!(value(&writer, "key"), None);
     version_of(now(&writer, &put("key", "1")));
+    set_all(
+        &writer,
+        &Role::Owned {
+            sinks: Arc::default(),
+            frozen: true,
+        },
+    );
+    assert_eq!(value(&writer, "key"), Some("1".into()));
+    for command in [put("key", "{}"), delete("key")] {
+        assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
+    }
+    set_all(&writer, &Role::alone());
+    assert_eq!(value(&writer, "key"), Some("1".into()));
+    version_of(now(&writer, &put("key", "2")));
 }

@@ -191,7 +191,8 @@ fn keep_busy(router: &Router) -> Vec<JoinHandle<()>> {
     let hammer = |writer: &Writer| {
         let (writer, delete) = (writer.clone(), delete.clone());
         tokio::spawn(async move {
-            while writer.apply_queued(partition, delete.clone()).await.is_ok() {}
+            let again = || writer.apply_queued(partition, delete.clone(), None);
+            while again().await.is_ok() {}
         })
     };
     let writers = router.writers().iter();

@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorRef};
 use smache::clock::{Clock, UnixMs};
+use smache::cluster::ownership::{Figures, Held};
 use smache::command::Limits;
 use smache::config::Config;
+use smache::config::policy::Policies;
 use smache::door::http::{Context, Door};
 use smache::key::PartitionId;
 use smache::node::status::{Readiness, Reporter, State};
+use smache::replication::Lanes;
 use smache::router::{self, Load, Member, MemberState, PartitionMap, Publish, Router, RouterActor};
 use smache::table::Budget;
 use smache::version::NodeId;
@@ -91,8 +95,12 @@ impl TestDoor {
             state: MemberState::Up,
             load: Load::default(),
         };
-        let owner = owned.then_some(me);
-        let map = PartitionMap::new(PartitionId::all().map(|_| owner), [member]);
+        let held = Held {
+            owner: owned.then_some(me),
+            ..Held::default()
+        };
+        let held = PartitionId::all().map(|_| held);
+        let map = PartitionMap::new(held, [member], Figures::default());
         self.publisher.cast(Publish::Map(map)).unwrap();
         let wanted = if owned { 0 } else { PartitionId::all().count() };
         patient("the map", async {
@@ -167,14 +175,17 @@ async fn router(config: &Config, clock: &Clock) -> Router {
             value_bytes_max: config.value_bytes_max,
             json_depth_max: config.json_depth_max,
         },
+        policies: Policies::new(config),
+        tombstone_horizon: Duration::from_secs(600),
+        lanes: Lanes::new(1 << 20),
         queue_max: 10_000,
         queue_bytes_max: 64 << 20,
         clock: clock.clone(),
     };
     let writers: Vec<Writer> = (0..2).map(|_| Writer::new(options.clone())).collect();
-    let all: Vec<PartitionId> = PartitionId::all().collect();
+    let all: Vec<(PartitionId, u32)> = PartitionId::all().map(|p| (p, 1)).collect();
     for writer in &writers {
-        writer.set_roles(&all, Role::Owned);
+        writer.set_roles(&all, &Role::alone());
         Actor::spawn(None, WriterActor, writer.clone())
             .await
             .unwrap();
@@ -182,5 +193,7 @@ async fn router(config: &Config, clock: &Clock) -> Router {
     Router::new(router::Options {
         name: NAME.into(),
         writers,
+        boot_epoch: 1,
+        members_min: 1,
     })
 }

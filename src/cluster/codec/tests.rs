@@ -7,8 +7,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::{self, Condition};
-use crate::version::{Hlc, NodeId};
+use crate::clock::UnixMs;
+use crate::command::{self, Command, Condition, Entry, Kind, OperationId, Reply};
+use crate::key::{KEY_BYTES_MAX, Key, PARTITION_COUNT, PartitionId};
+use crate::replication::{Change, Done};
+use crate::router;
+use crate::version::{Hlc, NodeId, Version};
+use crate::writer::{Moved, Operation};
 
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
@@ -72,7 +77,7 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Json), Just(Kind::Counter)]
+    prop_oneof![Just(Kind::Json), Just(Kind::Counter), Just(Kind::Tombstone)]
 }
 
 fn partition() -> impl Strategy<Value = PartitionId> {
@@ -87,8 +92,13 @@ fn request() -> impl Strategy<Value = Request> {
         any::<u32>(),
     );
     prop_oneof![
-        command().prop_map(Request::Execute),
-        key().prop_map(Request::Fetch),
+        (command(), option::of(any::<u128>())).prop_map(|(command, id)| {
+            // A read may be sent again as often as one likes.
+            let id = id.filter(|_| !command.is_read());
+            Request::Execute(command, id.map(OperationId))
+        }),
+        vec(partition(), 0..50)
+            .prop_map(|partitions| Request::Operations(partitions.into_iter().collect())),
         pull.prop_map(
             |(partitions, writer, cursor, bytes_max)| Request::Pull(Pull {
                 partitions: partitions.into_iter().collect(),
@@ -146,6 +156,10 @@ fn error() -> impl Strategy<Value = router::Error> {
             bytes: bytes.into(),
             limit: limit.into()
         }),
+        numbers().prop_map(|(alive, min)| {
+            let (alive, min) = (alive as usize, min as usize);
+            router::Error::TooFewMembers { alive, min }
+        }),
         Just(router::Error::Unanswered),
         Just(router::Error::NoOwner),
         Just(router::Error::Internal),
@@ -160,6 +174,62 @@ fn moved() -> impl Strategy<Value = Moved> {
     })
 }
 
+fn done() -> impl Strategy<Value = Done> {
+    let stored = (
+        version(),
+        option::of(any::<u64>()),
+        any::<bool>(),
+        option::of(bytes(70)),
+    );
+    prop_oneof![
+        any::<bool>().prop_map(Done::Deleted),
+        stored.prop_map(|(version, expires_at, created, data)| Done::Stored {
+            version,
+            expires_at: expires_at.map(UnixMs),
+            created,
+            data,
+        }),
+    ]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    (partition(), any::<u128>(), done()).prop_map(|(partition, id, done)| Operation {
+        partition,
+        id: OperationId(id),
+        done,
+    })
+}
+
+fn effect() -> impl Strategy<Value = Effect> {
+    let change = prop_oneof![
+        (
+            option::of(version()),
+            entry(),
+            option::of((any::<u128>(), done()))
+        )
+            .prop_map(|(previous, entry, operation)| {
+                let operation = operation.map(|(id, done)| (OperationId(id), done));
+                (Change::Put { previous, entry }, operation)
+            }),
+        version().prop_map(|version| (Change::Evict(version), None)),
+        version().prop_map(|version| (Change::Evicted(version), None)),
+    ];
+    (partition(), any::<u32>(), key(), change).prop_map(
+        |(partition, epoch, key, (change, operation))| Effect {
+            partition,
+            epoch,
+            key: key.into_bytes(),
+            change,
+            operation,
+        },
+    )
+}
+
+fn answers() -> impl Strategy<Value = Answers> {
+    let ranges = || vec((any::<u64>(), any::<u64>()), 0..5);
+    (ranges(), ranges()).prop_map(|(taken, refused)| Answers { taken, refused })
+}
+
 fn response() -> impl Strategy<Value = Response> {
     let next = option::of((any::<u16>(), any::<u64>()));
     let stored = (version(), option::of(any::<u64>()), any::<bool>());
@@ -167,7 +237,7 @@ fn response() -> impl Strategy<Value = Response> {
         Just(Response::Elsewhere),
         reply().prop_map(Response::Reply),
         error().prop_map(Response::Error),
-        option::of(entry()).prop_map(Response::Entry),
+        vec(operation(), 0..5).prop_map(Response::Operations),
         (vec(moved(), 0..5), next).prop_map(|(entries, next)| Response::Pulled { entries, next }),
         stored.prop_map(|(version, expires_at, created)| Response::Stored {
             version,
@@ -189,6 +259,18 @@ fn response_bytes(id: u64, response: &Response) -> Bytes {
     out.into()
 }
 
+fn effect_bytes(number: u64, effect: &Effect) -> Bytes {
+    let mut out = Vec::new();
+    write_effect(&mut out, number, &effect.encode());
+    out.into()
+}
+
+fn answers_bytes(answers: &Answers) -> Bytes {
+    let mut out = Vec::new();
+    write_answers(&mut out, answers);
+    out.into()
+}
+
 proptest! {
     #[test]
     fn a_request_comes_out_as_it_went_in(
@@ -201,6 +283,38 @@ proptest! {
     #[test]
     fn a_response_comes_out_as_it_went_in(id in any::<u64>(), response in response()) {
         prop_assert_eq!(read_response(response_bytes(id, &response)), Ok((id, response)));
+    }
+
+    #[test]
+    fn an_effect_comes_out_as_it_went_in(number in any::<u64>(), effect in effect()) {
+        prop_assert_eq!(read_effect(effect_bytes(number, &effect)), Ok((number, effect)));
+    }
+
+    #[test]
+    fn answers_come_out_as_they_went_in(answers in answers()) {
+        prop_assert_eq!(read_answers(answers_bytes(&answers)), Ok(answers));
+    }
+
+    #[test]
+    fn answers_are_ranges_of_what_was_answered(
+        said in vec((0..40_u64, any::<bool>()), 0..60), in_order in any::<bool>(),
+    ) {
+        let mut said: Vec<(u64, bool)> =
+            said.into_iter().collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
+        if !in_order {
+            said.reverse();
+        }
+        let mut answers = Answers::default();
+        said.iter().for_each(|(number, taken)| answers.add(*number, *taken));
+        let all = |ranges: &[(u64, u64)], taken| -> Vec<(u64, bool)> {
+            ranges.iter().flat_map(|(first, last)| *first..=*last).map(|n| (n, taken)).collect()
+        };
+        let mut found = all(&answers.taken, true);
+        found.extend(all(&answers.refused, false));
+        found.sort_unstable();
+        said.sort_unstable();
+        prop_assert_eq!(answers.is_empty(), said.is_empty());
+        prop_assert_eq!(found, said);
     }
 
     #[test]
@@ -230,16 +344,28 @@ proptest! {
     }
 
     #[test]
+    fn a_truncated_effect_is_none(
+        effect in effect(), answers in answers(), share in 0.0..1.0_f64,
+    ) {
+        let cut = |whole: &Bytes| whole.slice(..(whole.len() as f64 * share) as usize);
+        prop_assert_eq!(read_effect(cut(&effect_bytes(1, &effect))), Err(Malformed));
+        prop_assert_ne!(read_answers(cut(&answers_bytes(&answers))), Ok(answers));
+    }
+
+    #[test]
     fn random_bytes_never_panic(noise in bytes(400)) {
         let _ = read_request(noise.clone());
         let _ = read_response(noise.clone());
+        let _ = read_effect(noise.clone());
+        let _ = read_answers(noise.clone());
         let mut frame = noise;
         while let Ok(Some(_)) = read_message(&mut frame) {}
     }
 
     #[test]
     fn a_flipped_byte_never_panics(
-        request in request(), response in response(), at in any::<usize>(), flip in 1..=255_u8,
+        request in request(), response in response(), effect in effect(), answers in answers(),
+        at in any::<usize>(), flip in 1..=255_u8,
     ) {
         let flipped = |whole: Bytes| {
             let mut bytes = whole.to_vec();
@@ -249,10 +375,12 @@ proptest! {
         };
         let _ = read_request(flipped(request_bytes(1, 1, &request)));
         let _ = read_response(flipped(response_bytes(1, &response)));
+        let _ = read_effect(flipped(effect_bytes(1, &effect)));
+        let _ = read_answers(flipped(answers_bytes(&answers)));
     }
 
     #[test]
-    fn messages_follow_each_other_in_a_frame(bodies in vec((0..4_u8, bytes(100)), 0..10)) {
+    fn messages_follow_each_other_in_a_frame(bodies in vec((0..6_u8, bytes(100)), 0..10)) {
         let mut frame = Vec::new();
         for (number, body) in &bodies {
             let kind = MessageKind::from_number(*number).unwrap();
@@ -307,7 +435,7 @@ fn an_answer_to_another_question_is_none() {
     };
     assert_eq!(stored.into_reply(&get), None);
     assert_eq!(Response::Elsewhere.into_reply(&get), None);
-    assert_eq!(Response::Entry(None).into_reply(&get), None);
+    assert_eq!(Response::Operations(Vec::new()).into_reply(&get), None);
 }
 
 #[test]
@@ -335,7 +463,10 @@ fn what_is_said_in_short_is_true() {
         created: true,
     });
     assert_eq!(counted.in_short(), None, "it is short itself");
-    assert_eq!(Response::Entry(Some(entry)).in_short(), nothing_done);
+    let (entries, next) = (Vec::new(), None);
+    assert_eq!(Response::Pulled { entries, next }.in_short(), nothing_done);
+    let operations = Response::Operations(Vec::new());
+    assert_eq!(operations.in_short(), nothing_done);
     for short in [
         Response::Elsewhere,
         Response::Reply(Reply::Deleted(true)),
@@ -344,6 +475,41 @@ fn what_is_said_in_short_is_true() {
     ] {
         assert_eq!(short.in_short(), None, "it stands for itself");
     }
+}
+
+#[test]
+fn ranges_of_answers_do_not_wrap() {
+    let mut answers = Answers::default();
+    answers.add(u64::MAX, true);
+    answers.add(0, true);
+    assert_eq!(answers.taken, [(u64::MAX, u64::MAX), (0, 0)]);
+    // A count of more ranges than there are.
+    let mut bytes = answers_bytes(&answers).to_vec();
+    bytes[0] = 3;
+    assert_eq!(read_answers(bytes.into()), Err(Malformed));
+}
+
+#[test]
+fn effects_of_what_does_not_exist_are_malformed() {
+    let whole = Effect {
+        partition: PartitionId(PARTITION_COUNT - 1),
+        epoch: 1,
+        key: Bytes::from_static(b"key"),
+        change: Change::Evict(Version::default()),
+        operation: None,
+    };
+    assert!(read_effect(effect_bytes(1, &whole)).is_ok());
+    for (partition, length) in [(PARTITION_COUNT, 3), (0, 0), (0, KEY_BYTES_MAX + 1)] {
+        let wrong = Effect {
+            partition: PartitionId(partition),
+            key: vec![b'k'; length].into(),
+            ..whole.clone()
+        };
+        assert_eq!(read_effect(effect_bytes(1, &wrong)), Err(Malformed));
+    }
+    let mut longer = effect_bytes(1, &whole).to_vec();
+    longer.push(0);
+    assert_eq!(read_effect(longer.into()), Err(Malformed));
 }
 
 #[test]

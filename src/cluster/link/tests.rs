@@ -335,10 +335,16 @@ fn a_read_without_room_for_its_answer_is_refused() {
     for bytes in [10, 1 << 20] {
         let read = Response::Reply(Reply::Value(Some(entry(bytes))));
         assert_eq!(answered_when_full(&read), refused);
-        assert_eq!(
-            answered_when_full(&Response::Entry(Some(entry(bytes)))),
-            refused
-        );
+        let moved = crate::writer::Moved {
+            partition: crate::key::PartitionId(1),
+            key: Bytes::from_static(b"key"),
+            entry: entry(bytes),
+        };
+        let pulled = Response::Pulled {
+            entries: vec![moved],
+            next: None,
+        };
+        assert_eq!(answered_when_full(&pulled), refused);
     }
 }
 
@@ -419,7 +425,7 @@ proptest! {
             key: crate::key::Key::new(&b"key"[..], 100).unwrap(),
             patch: vec![b'p'; bytes].into(),
             condition: crate::command::Condition::None,
-        });
+        }, Some(crate::command::OperationId(7)));
         let mut answers = Vec::new();
         for bytes in &lengths {
             let asked = a.link.request(*bytes, later(), |out, id| {
