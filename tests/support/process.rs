@@ -54,6 +54,8 @@ impl Log {
 /// How a process is started.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Start {
+    /// What comes before the program, to run it somewhere else.
+    prefix: Vec<String>,
     args: Vec<String>,
     variables: Vec<(String, String)>,
 }
@@ -91,8 +93,17 @@ impl Start {
         self
     }
 
+    /// Runs it by way of a program that becomes it, and so keeps the process id.
+    pub(crate) fn by_way_of(mut self, prefix: &[&str]) -> Start {
+        self.prefix = prefix.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     fn spawn(&self) -> (Child, Log) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smache"))
+        let mut words = self.prefix.clone();
+        words.push(env!("CARGO_BIN_EXE_smache").to_owned());
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .args(&self.args)
             .env_clear()
             .envs(self.variables.iter().cloned())
@@ -214,8 +225,15 @@ impl Process {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, as in `STOP` and `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
         assert!(sent.unwrap().success());
     }
 
