@@ -21,6 +21,10 @@ mod joining;
 mod memory;
 #[path = "process/moving.rs"]
 mod moving;
+#[path = "support/network.rs"]
+mod network;
+#[path = "process/partition.rs"]
+mod partition;
 #[path = "process/ports.rs"]
 mod ports;
 #[path = "support/process.rs"]
