@@ -20,7 +20,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// What one run came to, in milliseconds.
 struct Run {
     known_ms: f64,
-    answered_ms: f64,
+    /// `None` if none of them answers.
+    answered_ms: Option<f64>,
     lost: usize,
 }
 
@@ -33,7 +34,7 @@ pub(crate) async fn measure(options: &Options) {
             let place = run % 3;
             let result = strike(&crowd, place, signal).await;
             known.push(result.known_ms / 1e3);
-            answered.push(result.answered_ms / 1e3);
+            answered.extend(result.answered_ms.map(|ms| ms / 1e3));
             lost.push(result.lost as f64);
             if signal == "KILL" {
                 crowd.nodes[place].kill();
@@ -76,17 +77,15 @@ async fn strike(crowd: &Crowd, place: usize, signal: &str) -> Run {
     });
     let sweeps: Vec<_> = sweeps.collect();
     let known_ms = known(&others, &gone.name, began).await;
-    let (mut answered_ms, mut lost) = (0_f64, 0);
+    let (mut answered, mut lost) = (None, 0);
     for sweep in sweeps {
         let (last, missing) = sweep.await.unwrap();
         lost += missing;
-        if let Some(last) = last {
-            answered_ms = answered_ms.max((last - began).as_secs_f64() * 1e3);
-        }
+        answered = answered.max(last);
     }
     Run {
         known_ms,
-        answered_ms,
+        answered_ms: answered.map(|last: Instant| (last - began).as_secs_f64() * 1e3),
         lost,
     }
 }
