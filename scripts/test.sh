@@ -5,8 +5,8 @@
 #   ./scripts/test.sh key::        those whose name contains key::
 #   ./scripts/test.sh --lib table  any arguments of `cargo test`
 #
-# Tests that need a program of the system (nginx, ip) or root say so and pass without; what is missing is named first. The Docker
-# demo and the manifests have their own: tests/packaging/docker.sh and tests/packaging/manifests.sh.
+# Tests that need root or a program of the system (nginx, ip) say so and pass without; what is missing is named first.
+# The Docker demo and the manifests have their own: tests/packaging/docker.sh and tests/packaging/manifests.sh.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -59,7 +59,8 @@ impl Caller {
         body: &str,
     ) -> Outcome {
         // Taken out, so that it is closed unless it is known to be good.
-        let mut client = match self.clients.remove(&node) {
+        let kept = self.clients.remove(&node);
+        let mut client = match kept.filter(|client| !client.is_closed()) {
             Some(client) => client,
             None => match timeout(self.patience, Client::try_connect(node)).await {
                 Ok(Ok(client)) => client,
