@@ -5,6 +5,7 @@
 #   ./scripts/bench.sh --pairs 9        more interleaved pairs (5)
 #   ./scripts/bench.sh --seconds 5      longer measurements (2)
 #   ./scripts/bench.sh --json           one JSON object a line
+#   ./scripts/bench.sh cluster          failover, handoff, backups, cuts: what becomes of a cluster, and how soon (--help)
 #   ./scripts/bench.sh memory           bytes per entry beyond key and value
 #   ./scripts/bench.sh table|json|key   the rooms by themselves (Criterion)
 #
@@ -15,7 +16,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 case ${1:-} in
   -h | --help) print_help; exit ;;
-  memory | table | json | key)
+  cluster | memory | table | json | key)
     name=$1
     shift
     exec cargo bench --locked --bench "$name" -- "$@"

@@ -65,6 +65,15 @@ impl Client {
         self.tcp.peer_addr().unwrap()
     }
 
+    /// Whether the server has closed the connection, as far as is known here.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self.tcp.try_read(&mut [0; 1]) {
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            // Its end, or something that nobody asked for.
+            Ok(_) => true,
+        }
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = self.tcp.write_all(bytes.as_ref());

@@ -54,6 +54,8 @@ impl Log {
 /// How a process is started.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Start {
+    /// What comes before the program, to run it somewhere else.
+    prefix: Vec<String>,
     args: Vec<String>,
     variables: Vec<(String, String)>,
     descriptors: Option<u32>,
@@ -93,16 +95,15 @@ impl Start {
         self
     }
 
-    fn command(&self) -> Command {
-        let program = env!("CARGO_BIN_EXE_smache");
+    /// The program, and what must come before its own arguments.
+    fn program(&self) -> Vec<String> {
+        let program = env!("CARGO_BIN_EXE_smache").to_owned();
         let Some(count) = self.descriptors else {
-            return Command::new(program);
+            return vec![program];
         };
         // The shell becomes the program, so that the id is the program's.
-        let mut command = Command::new("/bin/sh");
         let script = format!("ulimit -n {count}; exec \"$0\" \"$@\"");
-        command.args(["-c", &script, program]);
-        command
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), script, program]
     }
 
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Start {
@@ -110,9 +111,17 @@ impl Start {
         self
     }
 
+    /// Runs it by way of a program that becomes it, and so keeps the process id.
+    pub(crate) fn by_way_of(mut self, prefix: &[&str]) -> Start {
+        self.prefix = prefix.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     fn spawn(&self) -> (Child, Log) {
-        let mut child = self
-            .command()
+        let mut words = self.prefix.clone();
+        words.extend(self.program());
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .args(&self.args)
             .env_clear()
             .envs(self.variables.iter().cloned())
@@ -234,8 +243,15 @@ impl Process {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, as in `STOP` and `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
         assert!(sent.unwrap().success());
     }
 

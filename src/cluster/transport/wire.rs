@@ -38,6 +38,7 @@ use self::complaints::Complaints;
 use self::frames::{Early, add_trailer, take_trailer};
 use self::guard::{Guard, GuardedStream};
 use super::{Event, Identity, SessionId, Sink, Transport};
+use crate::accept::Trouble;
 use crate::version::NodeId;
 
 /// Largest frame that is accepted from a peer, in bytes.
@@ -254,17 +255,14 @@ fn parse_wire_name(text: &str) -> Option<Identity> {
 }
 
 async fn accept(inner: Arc<Inner>, listener: TcpListener) {
+    let mut trouble = Trouble::new("peers");
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => match Arc::clone(&inner.strangers).try_acquire_owned() {
                 Ok(permit) => inner.open(stream, peer, None, Some(permit)),
                 Err(_) => tracing::debug!(%peer, "too many unauthenticated peers; closed"),
             },
-            Err(error) => {
-                // Out of file descriptors, most likely: others will be closed.
-                tracing::warn!(%error, "cannot accept a peer");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Err(error) => trouble.meet(&listener, &error, drop).await,
         }
     }
 }
