@@ -17,6 +17,7 @@
 mod connect;
 pub mod memory;
 mod ports;
+pub mod security;
 mod serve;
 pub mod status;
 pub mod supervisor;
@@ -39,8 +40,7 @@ use crate::clock::{Clock, UnixMs};
 use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox};
 use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
-use crate::cluster::transport::wire;
-use crate::cluster::transport::{Identity, Transport};
+use crate::cluster::transport::{Identity, Transport, tls, wire};
 use crate::command;
 use crate::config::{self, Config};
 use crate::door;
@@ -71,6 +71,9 @@ pub enum Error {
         /// Why not.
         error: std::io::Error,
     },
+    /// The certificates for the cluster; nothing was started.
+    #[error(transparent)]
+    Certificates(#[from] tls::Error),
     /// The transport between nodes.
     #[error(transparent)]
     Transport(#[from] wire::Error),
@@ -192,6 +195,9 @@ impl Node {
         )
         .await?;
         router.connect(connected.peers.clone());
+        if let Some(security) = connected.security.clone() {
+            reporter.secure(security);
+        }
         let machine = machine(&config, &identity, &connected, &options.clock);
         let (joined_tell, joined) = watch::channel(Joined::No);
         let router_actor = Arc::new(ArcSwapOption::empty());

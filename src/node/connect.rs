@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::security::Security;
 use super::{Error, Meeting, ports};
 use crate::clock::Clock;
 use crate::cluster::actor::{self as cluster_actor, Mailbox, Uplinks};
@@ -28,6 +29,7 @@ pub(super) struct Connected {
     pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) address: Option<SocketAddr>,
     pub(super) advertised: String,
+    pub(super) security: Option<Security>,
 }
 
 /// Makes the links, and the transport beneath them.
@@ -54,6 +56,7 @@ pub(super) async fn connect(
             transport: None,
             address: None,
             advertised: String::new(),
+            security: None,
         }),
         Meeting::Memory { network, address } => {
             let peers = peers(here.clone());
@@ -66,9 +69,11 @@ pub(super) async fn connect(
                 transport,
                 address: None,
                 advertised: address.clone(),
+                security: None,
             })
         }
         Meeting::Network => {
+            let security = Security::load(config)?;
             let listener = ports::listen("the cluster", config.cluster_bind, config.cluster_port);
             let listener = listener.await?.into_std().map_err(wire::Error::Io)?;
             let cookie = config
@@ -79,6 +84,8 @@ pub(super) async fn connect(
                 identity: identity.clone(),
                 listener,
                 cookie: cookie.to_owned(),
+                tls: security.tls.clone(),
+                counters: Arc::clone(&security.counters),
             };
             let thread = wire::Thread::start().map_err(wire::Error::Io)?;
             let peers = peers(thread.runtime());
@@ -96,6 +103,7 @@ pub(super) async fn connect(
                 transport: Some(transport),
                 address: Some(address),
                 advertised,
+                security: Some(security),
             })
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::security::Security;
 use super::supervisor::Supervisor;
 use crate::clock::Stopwatch;
 use crate::router::{MemberState, Router};
@@ -146,6 +147,7 @@ pub struct Reporter {
     started: Stopwatch,
     max_memory: u64,
     supervisor: Arc<OnceLock<Supervisor>>,
+    security: Arc<OnceLock<Security>>,
 }
 
 impl Reporter {
@@ -158,6 +160,7 @@ impl Reporter {
             started: Stopwatch::start(),
             max_memory,
             supervisor: Arc::default(),
+            security: Arc::default(),
         }
     }
 
@@ -165,6 +168,17 @@ impl Reporter {
     pub fn watch(&self, supervisor: Supervisor) {
         // A second one would be a mistake without consequence.
         let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Lets it tell of the transport's certificates and handshakes. Only the first one counts.
+    pub fn secure(&self, security: Security) {
+        let _ = self.security.set(security);
+    }
+
+    /// Certificates and handshakes, of a node that meets others over the network.
+    #[must_use]
+    pub fn security(&self) -> Option<&Security> {
+        self.security.get()
     }
 
     /// Restarts of actors since the start.
