@@ -24,6 +24,8 @@ mod complaints;
 mod connecting;
 mod frames;
 mod guard;
+mod names;
+mod thread;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,13 +38,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, pg};
 use ractor_cluster::node::NodeServerSessionInformation;
 use ractor_cluster::{NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage};
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::complaints::Complaints;
 use self::frames::{Early, add_trailer, take_trailer};
 use self::guard::Guard;
+use self::names::{parse_wire_name, wire_name};
+pub use self::thread::Thread;
 use super::tls::Tls;
 use super::{Event, Identity, SessionId, Sink, Transport};
 use crate::version::NodeId;
@@ -57,8 +60,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const UNKNOWN: &str = "is the cookie the same, and do both use certificates?";
 /// Most connections that have not authenticated yet.
 const STRANGERS_MAX: usize = 64;
-/// Separates the name from the boot epoch in the handshake.
-const EPOCH_MARK: char = '#';
 const SCOPE: &str = "smache";
 
 /// What a transport is made with.
@@ -166,49 +167,6 @@ impl Session {
     }
 }
 
-/// The thread of the transport, with its runtime.
-#[derive(Debug)]
-pub struct Thread {
-    runtime: Handle,
-    stop: Arc<tokio::sync::Notify>,
-}
-
-impl Thread {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// When the system has no thread or no event queue to give.
-    pub fn start() -> std::io::Result<Thread> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
-        let stop = Arc::new(tokio::sync::Notify::new());
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("smache-cluster".to_owned());
-        thread.spawn(move || {
-            runtime.block_on(stopped.notified());
-            runtime.shutdown_timeout(Duration::from_millis(200));
-        })?;
-        Ok(Thread {
-            runtime: handle,
-            stop,
-        })
-    }
-
-    /// What everything about peers should run on.
-    #[must_use]
-    pub fn runtime(&self) -> Handle {
-        self.runtime.clone()
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.stop.notify_one();
-    }
-}
-
 impl WireTransport {
     /// Starts the actors and the accept loop on their thread.
     ///
@@ -271,16 +229,6 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
     }
     tokio::spawn(connecting::accept(Arc::clone(&inner), listener));
     Ok(inner)
-}
-
-/// `name@host#epoch`: unique for each start of a node.
-fn wire_name(identity: &Identity) -> String {
-    format!("{}{EPOCH_MARK}{:x}", identity.name, identity.boot_epoch)
-}
-
-fn parse_wire_name(text: &str) -> Option<Identity> {
-    let (name, epoch) = text.rsplit_once(EPOCH_MARK)?;
-    Some(Identity::new(name, u64::from_str_radix(epoch, 16).ok()?))
 }
 
 impl Inner {
@@ -526,18 +474,5 @@ impl Transport for WireTransport {
     fn shutdown(&self) {
         self.inner.server.stop(Some("shutting down".to_owned()));
         self.thread.stop.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wire_name_carries_the_identity() {
-        let identity = Identity::new("smache@localhost", 0x1234_abcd);
-        assert_eq!(wire_name(&identity), "smache@localhost#1234abcd");
-        assert_eq!(parse_wire_name(&wire_name(&identity)), Some(identity));
-        assert_eq!(parse_wire_name("someone@else"), None);
     }
 }
