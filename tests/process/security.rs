@@ -356,6 +356,28 @@ fn hello(certs: &Certs) -> Vec<u8> {
     bytes
 }
 
+/// Only Linux has the other addresses of loopback as they are.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_host_does_not_take_the_places_of_all() {
+    use tokio::net::TcpSocket;
+
+    let certs = Certs::new(&["one@localhost", "two@localhost"]).await;
+    let one = certs.node("one@localhost").ready().await;
+    let mut flood = Vec::new();
+    for _ in 0..100 {
+        flood.push(TcpStream::connect(one.cluster).await.unwrap());
+    }
+    let paths = certs.paths("two@localhost");
+    let tls = Tls::load(paths, "two@localhost").unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(one.cluster).await.unwrap();
+    tls.connect(stream, one.cluster.ip()).await.unwrap();
+    let turned_away = "smache_peer_connections_turned_away_total";
+    assert!(one.figure(turned_away).await > 0.0);
+}
+
 #[tokio::test]
 async fn a_thousand_silent_connections_are_reaped_while_a_good_one_joins() {
     let certs = Certs::new(&["one@localhost", "two@localhost"]).await;

@@ -25,6 +25,7 @@ mod connecting;
 mod frames;
 mod guard;
 mod names;
+mod strangers;
 mod thread;
 
 use std::collections::HashMap;
@@ -38,13 +39,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, pg};
 use ractor_cluster::node::NodeServerSessionInformation;
 use ractor_cluster::{NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::complaints::Complaints;
 use self::frames::{Early, add_trailer, take_trailer};
 use self::guard::Guard;
 use self::names::{parse_wire_name, wire_name};
+use self::strangers::Strangers;
 pub use self::thread::Thread;
 use super::tls::Tls;
 use super::{Event, Identity, SessionId, Sink, Transport};
@@ -58,8 +59,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Why a handshake fails that ends without a word.
 const UNKNOWN: &str = "is the cookie the same, and do both use certificates?";
-/// Most connections that have not authenticated yet.
-const STRANGERS_MAX: usize = 64;
 const SCOPE: &str = "smache";
 
 /// What a transport is made with.
@@ -80,7 +79,8 @@ pub struct Options {
 /// Connections that came to nothing, since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Accepted ones that were closed at once, since too many had not authenticated yet.
+    /// Accepted ones that were closed at once, since too many had not authenticated yet,
+    /// of all or of their host.
     pub turned_away: AtomicU64,
     /// Either way: those that failed to authenticate although the peer said something, or the time
     /// for it was over.
@@ -120,7 +120,7 @@ struct Inner {
     by_peer: Mutex<HashMap<(NodeId, u64), SessionId>>,
     early: Mutex<Early>,
     last: AtomicU64,
-    strangers: Arc<Semaphore>,
+    strangers: Strangers,
     complaints: Mutex<Complaints>,
     tls: Option<Arc<Tls>>,
     counters: Arc<Counters>,
@@ -210,7 +210,7 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
         by_peer: Mutex::default(),
         early: Mutex::default(),
         last: AtomicU64::new(0),
-        strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+        strangers: Strangers::default(),
         complaints: Mutex::default(),
         tls: options.tls,
         counters: options.counters,

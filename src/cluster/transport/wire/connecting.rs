@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use ractor_cluster::NodeServerMessage;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::Event;
 use super::super::tls::{self, Tls};
 use super::guard::{Guard, GuardedStream, Stream};
+use super::strangers::Place;
 use super::{CONNECT_TIMEOUT, Connection, HANDSHAKE_TIMEOUT, Inner};
 
 /// A TCP connection on its way.
@@ -26,7 +26,7 @@ struct Pending {
     /// The address that was dialled, if it was this node that did.
     dialled: Option<String>,
     /// A place among the strangers, for those that were accepted.
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     deadline: Instant,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn accept(inner: Arc<Inner>, listener: TcpListener) {
 
 impl Inner {
     fn accepted(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let Ok(permit) = Arc::clone(&self.strangers).try_acquire_owned() else {
+        let Some(place) = self.strangers.admit(peer.ip()) else {
             let turned_away = &self.counters.turned_away;
             turned_away.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, "too many unauthenticated peers; closed");
@@ -55,7 +55,7 @@ impl Inner {
         let pending = Pending {
             peer,
             dialled: None,
-            permit: Some(permit),
+            place: Some(place),
             deadline: Instant::now() + HANDSHAKE_TIMEOUT,
         };
         match self.tls.clone() {
@@ -85,7 +85,7 @@ impl Inner {
         let pending = Pending {
             peer,
             dialled: Some(address),
-            permit: None,
+            place: None,
             deadline: Instant::now() + HANDSHAKE_TIMEOUT,
         };
         match self.tls.clone() {
@@ -155,7 +155,7 @@ impl Inner {
             ready: false,
         };
         self.connections.lock().insert(label.clone(), connection);
-        let stream = GuardedStream::new(stream, label, guard, pending.permit, pending.deadline);
+        let stream = GuardedStream::new(stream, label, guard, pending.place, pending.deadline);
         let stream = Box::new(stream);
         let opened = NodeServerMessage::ConnectionOpenedExternal { stream, is_server };
         if self.server.cast(opened).is_err() {

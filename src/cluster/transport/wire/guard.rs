@@ -11,11 +11,11 @@ use ractor_cluster::{BoxRead, BoxWrite, ClusterBidiStream};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, BufReader, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsStream;
 
 use super::super::tls;
+use super::strangers::Place;
 
 /// The library reads eight bytes, then the frame in pieces of 8 KiB: a larger buffer saves it most
 /// of the calls to the kernel.
@@ -102,7 +102,7 @@ pub(super) struct GuardedStream {
     stream: Stream,
     label: String,
     guard: Arc<Guard>,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     deadline: Instant,
 }
 
@@ -111,14 +111,14 @@ impl GuardedStream {
         stream: Stream,
         label: String,
         guard: Arc<Guard>,
-        permit: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
         deadline: Instant,
     ) -> GuardedStream {
         GuardedStream {
             stream,
             label,
             guard,
-            permit,
+            place,
             deadline,
         }
     }
@@ -130,7 +130,7 @@ impl ClusterBidiStream for GuardedStream {
         let read = GuardedRead {
             read: BufReader::with_capacity(BUFFER_BYTES, read),
             guard: self.guard,
-            permit: self.permit,
+            place: self.place,
             timeout: Box::pin(tokio::time::sleep_until(self.deadline)),
             bytes: 0,
             trusted: false,
@@ -147,7 +147,7 @@ struct GuardedRead {
     read: BufReader<BoxRead>,
     guard: Arc<Guard>,
     /// A place among the strangers; given back once the peer has authenticated.
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     timeout: Pin<Box<Sleep>>,
     bytes: usize,
     trusted: bool,
@@ -157,7 +157,7 @@ impl GuardedRead {
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.guard.authenticated.load(Ordering::Relaxed) {
             self.trusted = true;
-            self.permit = None;
+            self.place = None;
         } else if self.bytes > HANDSHAKE_BYTES_MAX {
             let why = "a peer sent too much before it had authenticated";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
