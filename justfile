@@ -15,6 +15,10 @@ check:
 test *arguments:
     ./scripts/test.sh {{ arguments }}
 
+# Every fuzz target for so many seconds: just fuzz 600
+fuzz seconds="60" *targets="":
+    ./scripts/fuzz.sh {{ seconds }} {{ targets }}
+
 # What requests cost
 bench *arguments:
     ./scripts/bench.sh {{ arguments }}

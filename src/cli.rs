@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+mod certs;
 mod client;
 mod keys;
 mod load;
@@ -25,6 +26,7 @@ Examples:
   smache get greeting                                 and have it back
   smache load airports.csv --key iata                 one document for every row
   smache status                                       members, partitions, keys, memory
+  smache certs certs --name one@localhost             certificates for TLS between nodes
 
 Exit codes:
   0    done
@@ -54,6 +56,8 @@ enum Command {
     Status(status::Args),
     /// Load a file: NDJSON, CSV or GeoJSON.
     Load(load::Args),
+    /// Make a development CA, and certificates for nodes.
+    Certs(certs::Args),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  smache completions bash > \
                             ~/.local/share/bash-completion/completions/smache")]
@@ -103,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Del(args) => client::block_on(args.run()),
         Command::Status(args) => client::block_on(args.run()),
         Command::Load(args) => client::block_on(args.run()),
+        Command::Certs(args) => args.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "smache", &mut script);

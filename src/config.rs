@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::key::KEY_BYTES_MAX;
@@ -117,6 +118,13 @@ pub struct Config {
     pub uplinks: Vec<Uplink>,
     /// Shared secret of the cluster; without one the cluster listens on loopback only.
     pub cookie: Option<Secret>,
+    /// Certificates of the authorities (PEM) that sign the nodes of this cluster. With it, and the
+    /// two below, nodes speak TLS with each other, and only TLS.
+    pub cluster_ca: Option<PathBuf>,
+    /// This node's certificate (PEM), and what leads from it to an authority.
+    pub cluster_cert: Option<PathBuf>,
+    /// The key of this node's certificate (PEM).
+    pub cluster_key: Option<PathBuf>,
     /// Says that the network between the nodes is trusted, so that a cluster listener beyond
     /// loopback may do without TLS.
     pub cluster_trusted_network: bool,
@@ -198,6 +206,9 @@ impl Default for Config {
             cluster_advertise: None,
             uplinks: Vec::new(),
             cookie: None,
+            cluster_ca: None,
+            cluster_cert: None,
+            cluster_key: None,
             cluster_trusted_network: false,
             join_timeout: Duration::from_secs(10),
             min_members: 0,

@@ -23,7 +23,7 @@
 //! A room knows the rooms below it.
 //!
 //! ```text
-//!   main, cli                    the binary: serve, status, get, put, del, load
+//!   main, cli                    the binary: serve, status, get, put, del, load, certs
 //!   embed                        the same node as a library
 //!        │
 //!   node                         start order, supervision, memory limit, drain
@@ -35,7 +35,7 @@
 //!   cluster                      who is there, who owns what, links between nodes
 //!        │    machine, membership, ownership      pure decisions
 //!        │    actor, peer, link, codec, handoff   what carries them out
-//!        │    transport::{wire, memory}           sessions that carry frames
+//!        │    transport::{wire, memory, tls}      sessions that carry frames
 //!   writer                       applies every change to its partitions, in one order
 //!        │
 //!   table                        entries, expiry, eviction: pure, no clock, no tokio

@@ -17,6 +17,7 @@
 mod connect;
 pub mod memory;
 mod ports;
+pub mod security;
 mod serve;
 pub mod status;
 pub mod supervisor;
@@ -40,8 +41,7 @@ use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox
 use crate::cluster::handoff::Handoff;
 use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
-use crate::cluster::transport::wire;
-use crate::cluster::transport::{Identity, Transport};
+use crate::cluster::transport::{Identity, Transport, tls, wire};
 use crate::command;
 use crate::config::policy::Policies;
 use crate::config::{self, Config};
@@ -74,6 +74,9 @@ pub enum Error {
         /// Why not.
         error: std::io::Error,
     },
+    /// The certificates for the cluster; nothing was started.
+    #[error(transparent)]
+    Certificates(#[from] tls::Error),
     /// The transport between nodes.
     #[error(transparent)]
     Transport(#[from] wire::Error),
@@ -200,6 +203,9 @@ impl Node {
         )
         .await?;
         router.connect(connected.peers.clone());
+        if let Some(security) = connected.security.clone() {
+            reporter.secure(security);
+        }
         let rate = config.handoff_rate;
         let handoff = Handoff::new(router.clone(), connected.peers.clone(), rate);
         reporter.follow(lanes.clone(), handoff.clone());

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -288,10 +289,66 @@ fn beyond_loopback_takes_a_cookie_and_a_word() {
 }
 
 #[test]
+fn certificates_are_made_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let certs = dir.path().join("certs");
+    let make = |more: &[&str]| smache(&[&["certs", named(&certs)], more].concat(), &[]);
+    let read = |file: &str| std::fs::read_to_string(certs.join(file)).unwrap();
+    let mode = |file: &str| certs.join(file).metadata().unwrap().permissions().mode() & 0o777;
+
+    let ran = make(&["--name", "one@localhost", "--name", "two@10.0.0.1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for part in [
+        "a CA",
+        "--cluster-ca",
+        "--cluster-cert",
+        "two@10.0.0.1-key.pem",
+    ] {
+        assert!(ran.out.contains(part), "no {part} in {}", ran.out);
+    }
+    for file in [
+        "ca-key.pem",
+        "one@localhost-key.pem",
+        "two@10.0.0.1-key.pem",
+    ] {
+        assert!(read(file).contains("PRIVATE KEY"), "{file}");
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+    let (ca, one) = (read("ca.pem"), read("one@localhost.pem"));
+
+    // All or nothing, and nothing twice.
+    let ran = make(&["--name", "three@localhost", "--name", "one@localhost"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("--force"), "{}", ran.err);
+    assert!(!certs.join("three@localhost.pem").exists());
+    assert_eq!(read("one@localhost.pem"), one);
+
+    // The CA outlives a renewal.
+    let ran = make(&["--name", "one@localhost", "--force", "--days", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_ne!(read("one@localhost.pem"), one);
+    assert_eq!(read("ca.pem"), ca);
+    assert_eq!(mode("one@localhost-key.pem"), 0o600);
+
+    for wrong in [
+        &["--name", "nobody"][..],
+        &["--name", "a@b", "--days", "0"],
+        &[],
+    ] {
+        assert_eq!(make(wrong).code, Some(2), "{wrong:?}");
+    }
+    // Half a CA is not made whole by a new one.
+    std::fs::remove_file(certs.join("ca-key.pem")).unwrap();
+    let ran = make(&["--name", "four@localhost"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("ca-key.pem is missing"), "{}", ran.err);
+}
+
+#[test]
 fn help_is_there_and_names_every_way_to_set() {
     let ran = smache(&["--help"], &[]);
     assert_eq!(ran.code, Some(0));
-    for part in ["serve", "load", "Examples:", "Exit codes:"] {
+    for part in ["serve", "load", "certs", "Examples:", "Exit codes:"] {
         assert!(ran.out.contains(part), "{part}");
     }
     let ran = smache(&["serve", "--help"], &[]);

@@ -35,6 +35,8 @@ mod ports;
 mod process;
 #[path = "process/restart.rs"]
 mod restart;
+#[path = "process/security.rs"]
+mod security;
 #[path = "process/stopping.rs"]
 mod stopping;
 #[path = "support/workload.rs"]

@@ -150,8 +150,10 @@ fn start(loaded: Loaded) -> anyhow::Result<Outcome> {
     let served = runtime.block_on(smache::node::serve(config));
     // What still runs after an orderly stop, or a forced one, is not waited for.
     runtime.shutdown_background();
-    served?;
-    Ok(Outcome::Done)
+    match served {
+        Err(error @ smache::node::Error::Certificates(_)) => Err(Usage(error.to_string()).into()),
+        served => Ok(served.map(|()| Outcome::Done)?),
+    }
 }
 
 /// Sends the log to standard error, coloured only for a terminal that wants it.

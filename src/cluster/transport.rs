@@ -5,6 +5,7 @@
 //! [`memory`] for several nodes in one process.
 
 pub mod memory;
+pub mod tls;
 pub mod wire;
 
 use std::fmt;

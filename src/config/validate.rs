@@ -3,6 +3,7 @@
 //! Checked once, before a node starts: by the loader, which adds where the value came from, and by
 //! a program that embeds a node. The first violation is reported with the setting's name.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -73,6 +74,7 @@ impl Config {
     /// The first that cannot stand.
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_names()?;
+        self.validate_certificates()?;
         self.validate_cluster()?;
         self.validate_replication()?;
         self.validate_capacity()?;
@@ -88,6 +90,25 @@ impl Config {
         };
         uplink(advertise).map_err(named("cluster-advertise"))?;
         Ok(())
+    }
+
+    /// Certificates are there as a whole or not at all: half of them would look like TLS.
+    fn validate_certificates(&self) -> Result<(), Invalid> {
+        let files = [
+            ("cluster-ca", &self.cluster_ca),
+            ("cluster-cert", &self.cluster_cert),
+            ("cluster-key", &self.cluster_key),
+        ];
+        let set = |(_, file): &&(&'static str, &Option<PathBuf>)| file.is_some();
+        let missing = files.iter().find(|file| !set(file));
+        match (files.iter().find(set), missing) {
+            (Some((given, _)), Some((missing, _))) => invalid(
+                missing,
+                format!("it is missing while {given} is set"),
+                "cluster-ca, cluster-cert and cluster-key together, or none of them",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// No door listens beyond loopback by accident, and nobody joins there without the secret.
@@ -114,11 +135,12 @@ impl Config {
                 format!("{bytes} bytes are too few while cluster-bind {beyond}"),
                 format!("at least {COOKIE_BYTES_MIN} bytes, hard to guess"),
             ),
-            Some(_) if !self.cluster_trusted_network => invalid(
+            Some(_) if !self.cluster_trusted_network && self.cluster_cert.is_none() => invalid(
                 "cluster-bind",
                 format!("{beyond}, and what passes between the nodes there is not encrypted"),
-                "cluster-trusted-network, if nobody else can read or change packets on that \
-                 network, or a loopback address",
+                "cluster-ca, cluster-cert and cluster-key on every node (`smache certs` makes \
+                 them), or cluster-trusted-network if nobody else can read or change packets on \
+                 that network, or a loopback address",
             ),
             Some(_) => Ok(()),
         }
@@ -298,8 +320,35 @@ mod tests {
         config.cookie = Some(Secret("c".repeat(COOKIE_BYTES_MIN)));
         let plain = config.validate().unwrap_err();
         assert!(plain.right.contains("cluster-trusted-network"), "{plain}");
-        config.cluster_trusted_network = true;
+        assert!(plain.right.contains("cluster-ca"), "{plain}");
+        let trusted = Config {
+            cluster_trusted_network: true,
+            ..config.clone()
+        };
+        assert_eq!(trusted.validate(), Ok(()));
+        // Certificates do as well, but not without the cookie.
+        let file = Some(PathBuf::from("a.pem"));
+        config.cluster_ca.clone_from(&file);
+        config.cluster_cert.clone_from(&file);
+        config.cluster_key = file;
         assert_eq!(config.validate(), Ok(()));
+        config.cookie = None;
+        assert_eq!(config.validate().unwrap_err().setting, "cluster-bind");
+    }
+
+    #[test]
+    fn certificates_are_all_there_or_none() {
+        type Field = fn(&mut Config) -> &mut Option<PathBuf>;
+        let fields: [(&str, Field); 3] = [
+            ("cluster-ca", |c| &mut c.cluster_ca),
+            ("cluster-cert", |c| &mut c.cluster_cert),
+            ("cluster-key", |c| &mut c.cluster_key),
+        ];
+        for (at, (_, alone)) in fields.iter().enumerate() {
+            let said = refused(|config| *alone(config) = Some("a.pem".into()));
+            let first_missing = fields[usize::from(at == 0)].0;
+            assert_eq!(said.setting, first_missing, "{said}");
+        }
     }
 
     #[test]

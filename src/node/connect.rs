@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::security::Security;
 use super::{Error, Meeting, ports};
 use crate::clock::Clock;
 use crate::cluster::actor::{self as cluster_actor, Mailbox, Uplinks};
@@ -30,6 +31,7 @@ pub(super) struct Connected {
     pub(super) transport: Option<Arc<dyn Transport>>,
     pub(super) address: Option<SocketAddr>,
     pub(super) advertised: String,
+    pub(super) security: Option<Security>,
 }
 
 /// Makes the links, and the transport beneath them.
@@ -58,6 +60,7 @@ pub(super) async fn connect(
             transport: None,
             address: None,
             advertised: String::new(),
+            security: None,
         }),
         Meeting::Memory { network, address } => {
             let peers = peers(here.clone());
@@ -70,9 +73,11 @@ pub(super) async fn connect(
                 transport,
                 address: None,
                 advertised: address.clone(),
+                security: None,
             })
         }
         Meeting::Network => {
+            let security = Security::load(config)?;
             let listener = ports::listen("the cluster", config.cluster_bind, config.cluster_port);
             let listener = listener.await?.into_std().map_err(wire::Error::Io)?;
             let cookie = config
@@ -83,6 +88,8 @@ pub(super) async fn connect(
                 identity: identity.clone(),
                 listener,
                 cookie: cookie.to_owned(),
+                tls: security.tls.clone(),
+                counters: Arc::clone(&security.counters),
             };
             let thread = wire::Thread::start().map_err(wire::Error::Io)?;
             let peers = peers(thread.runtime());
@@ -100,6 +107,7 @@ pub(super) async fn connect(
                 transport: Some(transport),
                 address: Some(address),
                 advertised,
+                security: Some(security),
             })
         }
     }

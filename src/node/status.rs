@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::security::Security;
 use super::supervisor::Supervisor;
 use crate::clock::Stopwatch;
 use crate::cluster::handoff::{Handoff, Progress};
@@ -177,6 +178,7 @@ pub struct Reporter {
     started: Stopwatch,
     max_memory: u64,
     supervisor: Arc<OnceLock<Supervisor>>,
+    security: Arc<OnceLock<Security>>,
     copying: Arc<OnceLock<(Lanes, Handoff)>>,
 }
 
@@ -190,6 +192,7 @@ impl Reporter {
             started: Stopwatch::start(),
             max_memory,
             supervisor: Arc::default(),
+            security: Arc::default(),
             copying: Arc::default(),
         }
     }
@@ -235,6 +238,17 @@ impl Reporter {
     pub fn watch(&self, supervisor: Supervisor) {
         // A second one would be a mistake without consequence.
         let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Lets it tell of the transport's certificates and handshakes. Only the first one counts.
+    pub fn secure(&self, security: Security) {
+        let _ = self.security.set(security);
+    }
+
+    /// Certificates and handshakes, of a node that meets others over the network.
+    #[must_use]
+    pub fn security(&self) -> Option<&Security> {
+        self.security.get()
     }
 
     /// Restarts of actors since the start.

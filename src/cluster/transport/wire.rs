@@ -4,6 +4,8 @@
 //! node has one remotable actor, its `Endpoint`, which takes frames as plain bytes. What the
 //! library leaves open is closed here:
 //!
+//! - With certificates, what it is given is a TLS connection whose peer has shown one of its own
+//!   ([`tls`](super::tls)), and the name that the peer claims must be one of the certificate's.
 //! - Connections come from our own accept loop, which bounds them, and end if they are not
 //!   authenticated within a few seconds or send more than a handshake needs. The library's own
 //!   listener sits on a loopback port of the system's choice, and what comes over it is dropped.
@@ -13,11 +15,18 @@
 //! - All of it runs on a thread of its own with a single-threaded runtime: a frame passes through
 //!   half a dozen mailboxes, and on one thread none of these hops needs the kernel.
 //!
+//! A node is believed what it says of itself once it has authenticated: the frames' trailers too. The
+//! cookie and the certificates decide who is a node; there is no guard against a node that lies.
+//!
 //! Process groups are global to a process, so one process can have one such transport.
 
 mod complaints;
+mod connecting;
 mod frames;
 mod guard;
+mod names;
+mod strangers;
+mod thread;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -29,16 +38,17 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, pg};
 use ractor_cluster::node::NodeServerSessionInformation;
 use ractor_cluster::{NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use self::complaints::Complaints;
 use self::frames::{Early, add_trailer, take_trailer};
-use self::guard::{Guard, GuardedStream};
+use self::guard::Guard;
+use self::names::{parse_wire_name, wire_name};
+use self::strangers::Strangers;
+pub use self::thread::Thread;
+use super::tls::Tls;
 use super::{Event, Identity, SessionId, Sink, Transport};
-use crate::accept::Trouble;
 use crate::version::NodeId;
 
 /// Largest frame that is accepted from a peer, in bytes.
@@ -47,10 +57,8 @@ pub const FRAME_BYTES_MAX: u64 = 1 << 20;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Most connections that have not authenticated yet.
-const STRANGERS_MAX: usize = 64;
-/// Separates the name from the boot epoch in the handshake.
-const EPOCH_MARK: char = '#';
+/// Why a handshake fails that ends without a word.
+const UNKNOWN: &str = "is the cookie the same, and do both use certificates?";
 const SCOPE: &str = "smache";
 
 /// What a transport is made with.
@@ -62,6 +70,21 @@ pub struct Options {
     pub listener: std::net::TcpListener,
     /// The shared secret.
     pub cookie: String,
+    /// Certificates; without them what passes is not encrypted.
+    pub tls: Option<Arc<Tls>>,
+    /// Where connections that came to nothing are counted.
+    pub counters: Arc<Counters>,
+}
+
+/// Connections that came to nothing, since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Accepted ones that were closed at once, since too many had not authenticated yet,
+    /// of all or of their host.
+    pub turned_away: AtomicU64,
+    /// Either way: those that failed to authenticate although the peer said something, or the time
+    /// for it was over.
+    pub handshakes_failed: AtomicU64,
 }
 
 /// Why a transport could not start.
@@ -97,8 +120,10 @@ struct Inner {
     by_peer: Mutex<HashMap<(NodeId, u64), SessionId>>,
     early: Mutex<Early>,
     last: AtomicU64,
-    strangers: Arc<Semaphore>,
+    strangers: Strangers,
     complaints: Mutex<Complaints>,
+    tls: Option<Arc<Tls>>,
+    counters: Arc<Counters>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -139,49 +164,6 @@ impl Session {
             self.actor.stop(Some("a frame is missing".to_owned()));
         }
         next
-    }
-}
-
-/// The thread of the transport, with its runtime.
-#[derive(Debug)]
-pub struct Thread {
-    runtime: Handle,
-    stop: Arc<tokio::sync::Notify>,
-}
-
-impl Thread {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// When the system has no thread or no event queue to give.
-    pub fn start() -> std::io::Result<Thread> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
-        let stop = Arc::new(tokio::sync::Notify::new());
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("smache-cluster".to_owned());
-        thread.spawn(move || {
-            runtime.block_on(stopped.notified());
-            runtime.shutdown_timeout(Duration::from_millis(200));
-        })?;
-        Ok(Thread {
-            runtime: handle,
-            stop,
-        })
-    }
-
-    /// What everything about peers should run on.
-    #[must_use]
-    pub fn runtime(&self) -> Handle {
-        self.runtime.clone()
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.stop.notify_one();
     }
 }
 
@@ -228,8 +210,10 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
         by_peer: Mutex::default(),
         early: Mutex::default(),
         last: AtomicU64::new(0),
-        strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+        strangers: Strangers::default(),
         complaints: Mutex::default(),
+        tls: options.tls,
+        counters: options.counters,
     });
     let (endpoint, _) = Actor::spawn(None, Endpoint, Arc::clone(&inner)).await?;
     pg::join_scoped(SCOPE.into(), wire_name, vec![endpoint.get_cell()]);
@@ -240,89 +224,14 @@ async fn start_actors(options: Options, sink: Sink) -> Result<Arc<Inner>, Error>
         id: SCOPE.into(),
         subscription,
     });
-    tokio::spawn(accept(Arc::clone(&inner), listener));
+    if let Some(tls) = &inner.tls {
+        tokio::spawn(Arc::clone(tls).watch());
+    }
+    tokio::spawn(connecting::accept(Arc::clone(&inner), listener));
     Ok(inner)
 }
 
-/// `name@host#epoch`: unique for each start of a node.
-fn wire_name(identity: &Identity) -> String {
-    format!("{}{EPOCH_MARK}{:x}", identity.name, identity.boot_epoch)
-}
-
-fn parse_wire_name(text: &str) -> Option<Identity> {
-    let (name, epoch) = text.rsplit_once(EPOCH_MARK)?;
-    Some(Identity::new(name, u64::from_str_radix(epoch, 16).ok()?))
-}
-
-async fn accept(inner: Arc<Inner>, listener: TcpListener) {
-    let mut trouble = Trouble::new("peers");
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => match Arc::clone(&inner.strangers).try_acquire_owned() {
-                Ok(permit) => inner.open(stream, peer, None, Some(permit)),
-                Err(_) => tracing::debug!(%peer, "too many unauthenticated peers; closed"),
-            },
-            Err(error) => trouble.meet(&listener, &error, drop).await,
-        }
-    }
-}
-
 impl Inner {
-    fn open(
-        self: &Arc<Inner>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        dialled: Option<String>,
-        permit: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) {
-        // Small frames must not wait for more; without the option it is only slower.
-        let _ = stream.set_nodelay(true);
-        let label = format!("{peer}/{}", self.last.fetch_add(1, Ordering::Relaxed));
-        let guard = Arc::new(Guard::default());
-        let is_server = dialled.is_none();
-        let host = peer.ip().to_canonical().to_string();
-        let connection = Connection {
-            guard: Arc::clone(&guard),
-            dialled,
-            host,
-            ready: false,
-        };
-        self.connections.lock().insert(label.clone(), connection);
-        let stream = Box::new(GuardedStream::new(
-            stream,
-            label,
-            guard,
-            permit,
-            HANDSHAKE_TIMEOUT,
-        ));
-        let opened = NodeServerMessage::ConnectionOpenedExternal { stream, is_server };
-        if self.server.cast(opened).is_err() {
-            tracing::error!("the node server is gone; the connection was closed");
-        }
-    }
-
-    async fn connect(self: Arc<Inner>, address: String) {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&address));
-        let stream = match connecting.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return self.dial_failed(address, error.to_string()),
-            Err(_) => return self.dial_failed(address, "timed out".to_owned()),
-        };
-        match (stream.peer_addr(), stream.local_addr()) {
-            (Ok(peer), Ok(local))
-                if peer.ip() == local.ip() && peer.port() == self.address.port() =>
-            {
-                (self.sink)(Event::DialledSelf { address });
-            }
-            (Ok(peer), _) => self.open(stream, peer, Some(address), None),
-            (Err(error), _) => self.dial_failed(address, error.to_string()),
-        }
-    }
-
-    fn dial_failed(&self, address: String, error: String) {
-        (self.sink)(Event::DialFailed { address, error });
-    }
-
     fn ready(&self, session: NodeServerSessionInformation) {
         let named = session.peer_name.as_ref().map(|name| name.name.clone());
         let Some((wire_name, peer)) =
@@ -350,6 +259,10 @@ impl Inner {
             let Some(connection) = connections.get_mut(&session.peer_addr) else {
                 return;
             };
+            if !connection.guard.authenticated.load(Ordering::Relaxed) {
+                // Its certificate was another's: it is being stopped.
+                return;
+            }
             connection.ready = true;
             (connection.dialled.clone(), connection.host.clone())
         };
@@ -402,6 +315,24 @@ impl Inner {
         }
     }
 
+    /// A peer has shown that it knows the cookie. Is it who its certificate says?
+    fn authenticated(&self, session: &NodeServerSessionInformation) {
+        let connections = self.connections.lock();
+        let Some(connection) = connections.get(&session.peer_addr) else {
+            return;
+        };
+        let guard = &connection.guard;
+        let name = session.peer_name.as_ref().map_or("", |name| &name.name);
+        let name = parse_wire_name(name).map_or(Arc::default(), |peer| peer.name);
+        match guard.vouches(&name) {
+            Ok(()) => guard.authenticated.store(true, Ordering::Relaxed),
+            Err(why) => {
+                guard.blame(format!("its certificate {why}"));
+                session.actor.stop(Some("another's certificate".to_owned()));
+            }
+        }
+    }
+
     /// A connection ended before there was a session.
     fn never_ready(&self, connection: Connection) {
         let Connection {
@@ -413,20 +344,38 @@ impl Inner {
         let authenticated = guard.authenticated.load(Ordering::Relaxed);
         // Who connects and says nothing is a probe.
         let failed = !authenticated && (dialled.is_some() || guard.spoke.load(Ordering::Relaxed));
-        let address = dialled.as_deref().unwrap_or(&host);
-        if failed && self.complaints.lock().failed(address, Instant::now()) {
-            tracing::warn!(
-                address,
-                "the handshake with a node fails; is the cookie the same?"
-            );
+        let blame = guard.blamed();
+        if failed {
+            let address = dialled.as_deref().unwrap_or(&host);
+            self.complain(address, blame.as_deref());
         }
         if let Some(address) = dialled {
-            let error = if authenticated {
-                "another connection with it was kept"
-            } else {
-                "the handshake failed; is the cookie the same?"
+            let error = match blame {
+                _ if authenticated => "another connection with it was kept".to_owned(),
+                Some(why) => format!("the handshake failed: {why}"),
+                None => format!("the handshake failed; {UNKNOWN}"),
             };
-            self.dial_failed(address, error.to_owned());
+            self.dial_failed(address, error);
+        }
+    }
+
+    /// Counts a handshake that failed, and tells of it, but not of each. Without a reason it may
+    /// be chance: see [`complaints`].
+    fn complain(&self, address: &str, why: Option<&str>) {
+        let failed = &self.counters.handshakes_failed;
+        failed.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let tell = match why {
+            // Of two nodes at one address each has a reason of its own.
+            Some(why) => {
+                let what = format!("{address}: {why}");
+                self.complaints.lock().refused(&what, now)
+            }
+            None => self.complaints.lock().failed(address, now),
+        };
+        if tell {
+            let why = why.unwrap_or(UNKNOWN);
+            tracing::warn!(address, "the handshake with a node fails: {why}");
         }
     }
 }
@@ -491,12 +440,7 @@ impl NodeEventSubscription for Subscription {
     }
 
     fn node_session_authenticated(&self, session: NodeServerSessionInformation) {
-        if let Some(connection) = self.0.connections.lock().get(&session.peer_addr) {
-            connection
-                .guard
-                .authenticated
-                .store(true, Ordering::Relaxed);
-        }
+        self.0.authenticated(&session);
     }
 
     fn node_session_ready(&self, session: NodeServerSessionInformation) {
@@ -530,18 +474,5 @@ impl Transport for WireTransport {
     fn shutdown(&self) {
         self.inner.server.stop(Some("shutting down".to_owned()));
         self.thread.stop.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wire_name_carries_the_identity() {
-        let identity = Identity::new("smache@localhost", 0x1234_abcd);
-        assert_eq!(wire_name(&identity), "smache@localhost#1234abcd");
-        assert_eq!(parse_wire_name(&wire_name(&identity)), Some(identity));
-        assert_eq!(parse_wire_name("someone@else"), None);
     }
 }

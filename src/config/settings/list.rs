@@ -6,7 +6,7 @@ use super::show::{optional, plain, policies, port, quote, quoted, size, span};
 use super::{Form, Setting, Shown};
 use crate::config::policy::written;
 use crate::config::validate::check_log;
-use crate::config::value;
+use crate::config::value::{self, Raw, Reject};
 use crate::config::{LogFormat, Port, Secret};
 
 /// What most settings have in common, to be overridden.
@@ -73,8 +73,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "cluster-bind",
         group: CLUSTER,
         placeholder: "ADDRESS",
-        help: "Address that other nodes reach this one at. Beyond loopback it takes a cookie and \
-               cluster-trusted-network",
+        help: "Address that other nodes reach this one at. Beyond loopback it takes a cookie, and \
+               certificates or cluster-trusted-network",
         read: |d, raw| value::address(raw).map(|address| d.config.cluster_bind = address),
         show: |d| quoted(d.config.cluster_bind),
         ..PLAIN
@@ -157,10 +157,35 @@ pub static SETTINGS: &[Setting] = &[
             d.config.cookie = None;
             Ok(())
         },
-        show: |d| match &d.cookie_file {
-            Some(file) => quoted(file.display()),
-            None => Shown::Comment("none".to_owned()),
-        },
+        show: |d| shown_path(d.cookie_file.as_ref()),
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-ca",
+        group: CLUSTER,
+        placeholder: "FILE",
+        help: "PEM file with the authority that signs the nodes' certificates. With it, cluster-cert \
+               and cluster-key, nodes speak only TLS with each other; `smache certs` makes all three",
+        read: |d, raw| path(raw).map(|path| d.config.cluster_ca = path),
+        show: |d| shown_path(d.config.cluster_ca.as_ref()),
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-cert",
+        group: CLUSTER,
+        placeholder: "FILE",
+        help: "PEM file with this node's certificate",
+        read: |d, raw| path(raw).map(|path| d.config.cluster_cert = path),
+        show: |d| shown_path(d.config.cluster_cert.as_ref()),
+        ..PLAIN
+    },
+    Setting {
+        name: "cluster-key",
+        group: CLUSTER,
+        placeholder: "FILE",
+        help: "PEM file with the key of this node's certificate",
+        read: |d, raw| path(raw).map(|path| d.config.cluster_key = path),
+        show: |d| shown_path(d.config.cluster_key.as_ref()),
         ..PLAIN
     },
     Setting {
@@ -460,3 +485,15 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
 ];
+
+/// A file that is read later; empty means none.
+fn path(raw: &Raw) -> Result<Option<PathBuf>, Reject> {
+    Ok(optional(raw, value::text)?.map(PathBuf::from))
+}
+
+fn shown_path(path: Option<&PathBuf>) -> Shown {
+    match path {
+        Some(path) => quoted(path.display()),
+        None => Shown::Comment("none".to_owned()),
+    }
+}

@@ -15,6 +15,7 @@ pub(super) fn text(shared: &Shared) -> String {
     table(shared, &mut sheet);
     cluster(shared, &mut sheet);
     peers(shared, &mut sheet);
+    security(shared, &mut sheet);
     writers(shared, &mut sheet);
     door(shared, &mut sheet);
     sheet.into_text()
@@ -172,6 +173,44 @@ fn peers(shared: &Shared, sheet: &mut Sheet) {
         "Bytes queued for other nodes, or sent and not yet acknowledged, now",
         counters.backlog_bytes as f64,
     );
+}
+
+/// Only of a node that meets others over the network.
+fn security(shared: &Shared, sheet: &mut Sheet) {
+    let Some(security) = shared.context.reporter.security() else {
+        return;
+    };
+    let counters = &security.counters;
+    sheet.counter(
+        "smache_peer_connections_turned_away",
+        "Connections closed at once because too many others had not authenticated yet",
+        counters.turned_away.load(Ordering::Relaxed),
+    );
+    sheet.counter(
+        "smache_peer_handshakes_failed",
+        "Handshakes with other nodes, or strangers, that failed: certificate, name, cookie, or time",
+        counters.handshakes_failed.load(Ordering::Relaxed),
+    );
+    let Some(figures) = security.tls.as_ref().map(|tls| tls.figures()) else {
+        return;
+    };
+    sheet.counter(
+        "smache_certificate_reloads",
+        "Times that changed certificate files were put to use",
+        figures.reloads,
+    );
+    sheet.counter(
+        "smache_certificate_reload_failures",
+        "Times that changed certificate files were no good, and the old ones stayed in use",
+        figures.reload_failures,
+    );
+    if let Some(end) = figures.not_after_s {
+        sheet.gauge(
+            "smache_certificate_not_after_timestamp_seconds",
+            "When the certificate in use ends, in seconds since 1970",
+            end as f64,
+        );
+    }
 }
 
 fn writers(shared: &Shared, sheet: &mut Sheet) {

@@ -2,7 +2,8 @@
 //!
 //! Two nodes that dial each other at the same moment close one of the connections, which looks like
 //! a failed handshake; a wrong cookie fails again and again. So the third failure within a minute
-//! is the first to be told, and then one a minute for each address.
+//! is the first to be told, and then one a minute for each address. What cannot be chance, such as a
+//! certificate of another cluster, is told the first time, and goes by address and reason.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,6 +30,16 @@ struct Failures {
 impl Complaints {
     /// Notes a failure of `address`; whether it is to be told.
     pub(super) fn failed(&mut self, address: &str, now: Instant) -> bool {
+        self.note(address, now, 0)
+    }
+
+    /// Notes a failure that is no coincidence; whether it is to be told.
+    pub(super) fn refused(&mut self, address: &str, now: Instant) -> bool {
+        self.note(address, now, FAILURES - 1)
+    }
+
+    /// Counts on from `before` if nothing is known yet.
+    fn note(&mut self, address: &str, now: Instant, before: u32) -> bool {
         let recent = |failures: &mut Failures| now.duration_since(failures.since) < SPAN;
         if self.0.len() >= ADDRESSES_MAX {
             self.0.retain(|_, failures| recent(failures));
@@ -38,7 +49,7 @@ impl Complaints {
         }
         let none = Failures {
             since: now,
-            count: 0,
+            count: before,
         };
         let failures = self.0.entry(address.to_owned()).or_insert(none);
         if !recent(failures) {
@@ -46,6 +57,9 @@ impl Complaints {
             let known = failures.count >= FAILURES;
             failures.since = now;
             failures.count = if known { FAILURES - 1 } else { 0 };
+        }
+        if failures.count < FAILURES {
+            failures.count = failures.count.max(before);
         }
         failures.count += 1;
         failures.count == FAILURES
@@ -69,6 +83,24 @@ mod tests {
         assert_eq!(told, [2, 60, 120]);
         // Another address has failures of its own.
         assert!(!complaints.failed("b:1", start));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_chance_is_told_at_once() {
+        let mut complaints = Complaints::default();
+        let start = Instant::now();
+        let told = |complaints: &mut Complaints, second| {
+            complaints.refused("a:1", start + Duration::from_secs(second))
+        };
+        let mut seconds = Vec::new();
+        for second in 0..180 {
+            if told(&mut complaints, second) {
+                seconds.push(second);
+            }
+        }
+        assert_eq!(seconds, [0, 60, 120]);
+        assert!(!complaints.failed("b:1", start));
+        assert!(complaints.refused("b:1", start));
     }
 
     #[tokio::test(start_paused = true)]
