@@ -193,6 +193,8 @@ impl Node {
         .await?;
         router.connect(connected.peers.clone());
         let machine = machine(&config, &identity, &connected, &options.clock);
+        let counters = machine.lock().membership().counters();
+        reporter.watch_gossip(counters, Arc::clone(&connected.datagrams));
         let (joined_tell, joined) = watch::channel(Joined::No);
         let router_actor = Arc::new(ArcSwapOption::empty());
         let cluster = cluster_actor::Arguments {

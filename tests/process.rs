@@ -9,6 +9,8 @@ mod client;
 mod data;
 #[path = "process/joining.rs"]
 mod joining;
+#[path = "process/liveness.rs"]
+mod liveness;
 #[path = "process/memory.rs"]
 mod memory;
 #[path = "process/moving.rs"]

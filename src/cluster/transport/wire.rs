@@ -307,7 +307,15 @@ impl Inner {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&address));
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return self.dial_failed(address, error.to_string()),
+            Ok(Err(error)) => {
+                let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+                let error = error.to_string();
+                return (self.sink)(Event::DialFailed {
+                    address,
+                    error,
+                    refused,
+                });
+            }
             Err(_) => return self.dial_failed(address, "timed out".to_owned()),
         };
         match (stream.peer_addr(), stream.local_addr()) {
@@ -322,7 +330,11 @@ impl Inner {
     }
 
     fn dial_failed(&self, address: String, error: String) {
-        (self.sink)(Event::DialFailed { address, error });
+        (self.sink)(Event::DialFailed {
+            address,
+            error,
+            refused: false,
+        });
     }
 
     fn ready(&self, session: NodeServerSessionInformation) {
