@@ -72,11 +72,10 @@ fn all_at_once_settle_as_well() {
 fn an_offer_brings_a_copy_and_the_target_gets_the_partition() {
     let mut bed = founded(300, 1, 1);
     bed.join(2);
-    let (mut frozen, mut syncing) = (0, 0);
+    bed.writing = true;
     let mut owners = vec![1; usize::from(PARTITION_COUNT)];
     for _ in 0..PATIENCE {
         bed.run(1);
-        syncing = syncing.max(bed.machine(2).figures().arriving);
         for partition in PartitionId::all() {
             let held = bed.machine(1).holding(partition);
             let owner = held.owner.unwrap().0;
@@ -85,15 +84,15 @@ fn an_offer_brings_a_copy_and_the_target_gets_the_partition() {
                 assert_eq!(owner, 2);
                 assert!(held.backups.contains(NodeId(1)), "the old one keeps a copy");
             }
-            let role = bed.machine(1).role(partition);
-            frozen += usize::from(matches!(role, Role::Owned { frozen: true, .. }));
         }
         if bed.is_settled().is_ok() {
             break;
         }
     }
-    bed.settle(1, "two nodes");
-    assert!(frozen > 0 && syncing > 0);
+    bed.writing = false;
+    bed.settle(PATIENCE, "two nodes");
+    bed.check_writes();
+    assert!(bed.frozen > 0, "writes must wait while a partition goes");
     assert!(owners.contains(&1) && owners.contains(&2));
 }
 
@@ -221,7 +220,10 @@ fn a_node_that_is_restarted_begins_with_nothing() {
 fn a_node_that_is_restarted_before_anybody_noticed() {
     for (seed, backups) in [(0, 0), (1, 1), (2, 2)] {
         let mut bed = founded(1_050 + seed, backups, 3);
+        bed.write();
+        bed.run(3);
         bed.restart_unseen(2);
+        bed.write();
         bed.settle(PATIENCE, "it is back");
         if backups > 0 {
             bed.check_writes();
@@ -302,6 +304,36 @@ fn a_short_cut_that_nobody_takes_for_a_death_heals() {
 }
 
 #[test]
+fn whatever_happens_while_somebody_writes_nothing_is_lost() {
+    for seed in 0..6 {
+        let backups = 1 + seed as usize % 3;
+        let mut bed = founded(10_000 * (seed + 1), backups, 4);
+        bed.writing = true;
+        for (step, node) in [(0, 5), (1, 3), (2, 2), (3, 4), (4, 1), (5, 3)] {
+            let what = format!("seed {seed}, step {step}");
+            bed.run((seed + step) % 5);
+            match (seed + step) % 6 {
+                0 if !bed.is_up(6) => bed.join(6),
+                1 if bed.is_up(node) => bed.kill(node),
+                2 if bed.is_up(node) => bed.restart(node),
+                3 if bed.is_up(node) => bed.restart_unseen(node),
+                4 => bed.break_sessions(),
+                _ => {
+                    bed.cut(&[1, 2]);
+                    bed.run(20);
+                    bed.heal();
+                }
+            }
+            bed.run(10);
+            bed.writing = false;
+            bed.settle(PATIENCE, &what);
+            bed.check_writes();
+            bed.writing = true;
+        }
+    }
+}
+
+#[test]
 fn what_peers_say_of_partitions_that_do_not_exist_is_ignored() {
     let mut bed = founded(1_500, 1, 2);
     let wrong = PARTITION_COUNT;
@@ -317,6 +349,7 @@ fn what_peers_say_of_partitions_that_do_not_exist_is_ignored() {
         Message::Synced(vec![(wrong, 1)]),
         Message::Concede(vec![(wrong, 1)]),
         Message::Merged(vec![wrong]),
+        Message::Lost(vec![wrong]),
     ] {
         bed.machine_mut(1).receive(NodeId(2), message);
     }

@@ -72,6 +72,10 @@ pub(super) struct Bed {
     now_ms: u64,
     lost_percent: u64,
     next: u64,
+    /// Whether somebody writes all the time.
+    pub(super) writing: bool,
+    /// How often a role was set that makes writes wait.
+    pub(super) frozen: usize,
     acknowledged: Vec<(PartitionId, u64)>,
 }
 
@@ -96,6 +100,8 @@ impl Bed {
             now_ms: 1_000_000,
             lost_percent: 0,
             next: 0,
+            writing: false,
+            frozen: 0,
             acknowledged: Vec::new(),
         }
     }
@@ -111,6 +117,10 @@ impl Bed {
 
     pub(super) fn machine_mut(&mut self, node: u32) -> &mut Ownership {
         &mut self.nodes.get_mut(&NodeId(node)).unwrap().machine
+    }
+
+    pub(super) fn is_up(&self, node: u32) -> bool {
+        self.nodes.contains_key(&NodeId(node))
     }
 
     /// Puts a node up that does not take part yet.
@@ -270,14 +280,18 @@ impl Bed {
 
     /// Some writes at whoever takes them.
     pub(super) fn write(&mut self) {
-        let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
         for partition in PartitionId::all().step_by(WRITTEN_EVERY) {
-            for &node in &nodes {
-                let role = self.nodes[&node].roles.get(&partition);
-                if matches!(role, Some(Role::Owned { frozen: false, .. })) {
-                    let write = self.number();
-                    self.apply(node, partition, write);
-                }
+            self.write_to(partition);
+        }
+    }
+
+    fn write_to(&mut self, partition: PartitionId) {
+        let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for node in nodes {
+            let role = self.nodes[&node].roles.get(&partition);
+            if matches!(role, Some(Role::Owned { frozen: false, .. })) {
+                let write = self.number();
+                self.apply(node, partition, write);
             }
         }
     }
@@ -389,6 +403,7 @@ impl Bed {
     }
 
     fn set_roles(&mut self, me: NodeId, partitions: &[(PartitionId, u32)], role: &Role) {
+        self.frozen += usize::from(matches!(role, Role::Owned { frozen: true, .. }));
         let node = self.node(me);
         for &(partition, epoch) in partitions {
             let known = node.epochs.entry(partition).or_default();
@@ -571,7 +586,13 @@ impl Bed {
         for _ in 0..ticks {
             self.now_ms += 100;
             // What is left over waits for the next tick.
-            for _ in 0..200 {
+            for _ in 0..1 + self.random(300) {
+                if self.writing && self.random(3) == 0 {
+                    let written = u64::from(PARTITION_COUNT) / WRITTEN_EVERY as u64;
+                    let place = self.random(written) as usize;
+                    let partition = PartitionId::all().step_by(WRITTEN_EVERY).nth(place);
+                    self.write_to(partition.unwrap());
+                }
                 self.queues.retain(|_, queue| !queue.is_empty());
                 if self.queues.is_empty() {
                     break;
