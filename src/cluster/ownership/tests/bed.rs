@@ -690,6 +690,30 @@ impl Bed {
         Ok(())
     }
 
+    /// Plays the comparison of copies with their owners, which have the last word.
+    ///
+    /// It matters after a cut: of the copies on the far side one may have got a write that the one
+    /// which took over has not, and that the near side has acknowledged. If the first of them is the
+    /// owner in the end, the merge brings nothing new to it, and so nothing to the other one.
+    pub(super) fn repair(&mut self) {
+        for partition in PartitionId::all().step_by(WRITTEN_EVERY) {
+            let held = self
+                .nodes
+                .values()
+                .next()
+                .unwrap()
+                .machine
+                .holding(partition);
+            let owner = held.owner.unwrap();
+            let Some(truth) = self.nodes[&owner].data.get(&partition).cloned() else {
+                continue;
+            };
+            for copy in held.backups.nodes() {
+                self.node(*copy).data.insert(partition, truth.clone());
+            }
+        }
+    }
+
     /// Every acknowledged write is with the owner and all backups, and nobody else has anything.
     pub(super) fn check_writes(&mut self) {
         self.run(3);
