@@ -174,6 +174,8 @@ struct Outbox {
     reset: BTreeSet<PartitionId>,
     sends: Vec<(NodeId, Message)>,
     offers: BTreeMap<NodeId, Vec<(u16, u32)>>,
+    /// Partitions of which their owners think that this node holds a copy.
+    lost: BTreeMap<NodeId, Vec<u16>>,
     syncs: BTreeMap<NodeId, Vec<PartitionId>>,
     merges: BTreeMap<NodeId, Vec<Part>>,
     drains: Vec<PartitionId>,
@@ -389,6 +391,7 @@ impl Ownership {
             Message::Synced(partitions) => self.on_synced(from, &partitions),
             Message::Concede(partitions) => self.on_concede(from, &partitions),
             Message::Merged(partitions) => self.on_merged(from, &partitions),
+            Message::Lost(partitions) => self.on_lost(from, &partitions),
         }
     }
 
@@ -477,7 +480,9 @@ impl Ownership {
             .into_iter()
             .filter(|(_, offers)| !offers.is_empty());
         let offers = offers.map(|(node, partitions)| (node, Message::Offer(partitions)));
-        let sends = outbox.sends.into_iter().chain(offers);
+        let lost = outbox.lost.into_iter();
+        let lost = lost.map(|(owner, partitions)| (owner, Message::Lost(partitions)));
+        let sends = outbox.sends.into_iter().chain(offers).chain(lost);
         actions.extend(sends.map(|(node, message)| Action::Send(node, message)));
         actions.extend(
             outbox

@@ -261,3 +261,6 @@ impl std::fmt::Debug for Lanes {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,7 +248,172 @@ impl Operations {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::command::{Condition, Kind};
+    use crate::key::Key;
+    use crate::version::{Hlc, NodeId};
+
+    fn key() -> Key {
+        Key::new("key", 10).unwrap()
+    }
+
+    fn put(data: &Bytes) -> Command {
+        Command::Put {
+            key: key(),
+            kind: Kind::Json,
+            data: data.clone(),
+            ttl_ms: Some(1),
+            condition: Condition::None,
+        }
+    }
+
+    fn patch() -> Command {
+        Command::MergePatch {
+            key: key(),
+            patch: "{}".into(),
+            condition: Condition::None,
+        }
+    }
+
+    fn increment() -> Command {
+        Command::Increment {
+            key: key(),
+            by: 1,
+            ttl_ms: None,
+            condition: Condition::None,
+        }
+    }
+
+    fn stored(kind: Kind, data: Bytes) -> Reply {
+        Reply::Stored {
+            entry: Entry {
+                kind,
+                data,
+                version: Version {
+                    hlc: Hlc(77),
+                    node: NodeId(3),
+                },
+                expires_at: Some(UnixMs(9)),
+            },
+            created: true,
+        }
+    }
+
+    #[test]
+    fn the_same_reply_again() {
+        let (short, long) = (Bytes::from_static(b"5"), Bytes::from(vec![b'1'; 1_000]));
+        let delete = Command::Delete {
+            key: key(),
+            condition: Condition::None,
+        };
+        for (command, reply) in [
+            (put(&short), stored(Kind::Json, short.clone())),
+            // What was sent need not be remembered.
+            (put(&long), stored(Kind::Json, long.clone())),
+            (patch(), stored(Kind::Json, short.clone())),
+            (increment(), stored(Kind::Counter, short)),
+            (delete.clone(), Reply::Deleted(true)),
+            (delete, Reply::Deleted(false)),
+        ] {
+            let done = Done::of(&reply).unwrap();
+            assert_eq!(done.reply(&command, None), Some(reply), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_document_is_known_as_long_as_it_is_there() {
+        let long = Bytes::from(vec![b'1'; DATA_BYTES_MAX + 1]);
+        let reply = stored(Kind::Json, long);
+        let Reply::Stored { entry, .. } = &reply else {
+            unreachable!()
+        };
+        let done = Done::of(&reply).unwrap();
+        assert_eq!(
+            done.reply(&patch(), Some(entry.as_ref())),
+            Some(reply.clone())
+        );
+        assert_eq!(done.reply(&patch(), None), None);
+        let newer = Entry {
+            version: Version::default(),
+            ..entry.clone()
+        };
+        assert_eq!(done.reply(&patch(), Some(newer.as_ref())), None);
+        let shortest = stored(Kind::Json, vec![b'1'; DATA_BYTES_MAX].into());
+        let done = Done::of(&shortest).unwrap();
+        assert_eq!(done.reply(&patch(), None), Some(shortest));
+    }
+
+    #[test]
+    fn what_changed_nothing_is_not_remembered() {
+        for reply in [Reply::Value(None), Reply::ConditionFailed { current: None }] {
+            assert_eq!(Done::of(&reply), None);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_some_partitions() {
+        let keep = Keep {
+            count_max: 10,
+            ms: 10,
+        };
+        let mut operations = Operations::new(keep, keep);
+        for id in 0..6 {
+            let remembered = Remembered {
+                partition: PartitionId(id % 2),
+                done: Done::Deleted(id > 2),
+                ticket: None,
+            };
+            // The same one again is the same one.
+            operations.remember(OperationId(id.into()), remembered.clone(), UnixMs(1));
+            operations.remember(OperationId(id.into()), remembered, UnixMs(2));
+        }
+        assert_eq!(operations.len(), 6);
+        let mut odd: Vec<u128> = operations
+            .of(|partition| partition.0 == 1)
+            .map(|(partition, id, done)| {
+                assert_eq!(partition, PartitionId(1));
+                assert_eq!(*done, Done::Deleted(id.0 > 2));
+                id.0
+            })
+            .collect();
+        odd.sort_unstable();
+        assert_eq!(odd, [1, 3, 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            hlc in any::<u64>(), expires_at in any::<Option<u64>>(), created in any::<bool>(),
+            data in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..70)),
+            deleted in any::<bool>(), rest in any::<u8>(),
+        ) {
+            let version = Version { hlc: Hlc(hlc), node: NodeId(5) };
+            let stored = Done::Stored {
+                version,
+                expires_at: expires_at.map(UnixMs),
+                created,
+                data: data.map(Bytes::from),
+            };
+            for done in [stored, Done::Deleted(deleted)] {
+                let mut out = Vec::new();
+                done.encode(&mut out);
+                out.push(rest);
+                let mut bytes = Bytes::from(out);
+                for end in 0..bytes.len() - 1 {
+                    prop_assert_eq!(Done::decode(&mut bytes.slice(..end)), Err(Malformed));
+                }
+                prop_assert_eq!(Done::decode(&mut bytes), Ok(done));
+                prop_assert_eq!(&bytes[..], &[rest], "no more than its own is taken");
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Done::decode(&mut Bytes::from(noise));
+        }
+    }
 
     #[test]
     fn the_oldest_are_forgotten_first() {

@@ -132,3 +132,102 @@ impl PartialEq for Ticket {
 }
 
 impl Eq for Ticket {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn answer(ticket: &Ticket, acknowledged: bool) -> usize {
+        let mut finished = Vec::new();
+        ticket.answered(acknowledged, &mut finished);
+        let count = finished.len();
+        finished.into_iter().for_each(Finished::tell);
+        count
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_are_told_when_the_last_copy_answers() {
+        let ticket = Ticket::new(2);
+        let (told, heard) = mpsc::channel();
+        for number in 0..3 {
+            let told = told.clone();
+            ticket.when_done(move |acknowledged| told.send((number, acknowledged)).unwrap());
+        }
+        let wait = || {
+            let ticket = ticket.clone();
+            tokio::spawn(async move { ticket.done().await })
+        };
+        let waiting = [wait(), wait()];
+        tokio::task::yield_now().await;
+        assert_eq!(answer(&ticket, true), 0);
+        assert_eq!((ticket.outcome(), heard.try_recv().ok()), (None, None));
+        assert_eq!(answer(&ticket, true), 5);
+        let heard: Vec<_> = heard.try_iter().collect();
+        assert_eq!(heard, [(0, true), (1, true), (2, true)]);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap());
+        }
+        assert_eq!(ticket.outcome(), Some(true));
+    }
+
+    #[tokio::test]
+    async fn one_refusal_is_enough_but_all_are_waited_for() {
+        for refused_at in 0..3 {
+            let ticket = Ticket::new(3);
+            let (told, heard) = mpsc::channel();
+            ticket.when_done(move |acknowledged| told.send(acknowledged).unwrap());
+            for number in 0..3 {
+                assert_eq!(ticket.outcome(), None);
+                answer(&ticket, number != refused_at);
+            }
+            assert_eq!(heard.try_recv(), Ok(false));
+            assert_eq!(ticket.outcome(), Some(false));
+            assert!(!ticket.done().await);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_late_is_told_at_once() {
+        let ticket = Ticket::new(1);
+        assert_eq!(answer(&ticket, true), 0);
+        assert!(ticket.done().await);
+        let (told, heard) = mpsc::channel();
+        ticket.when_done(move |acknowledged| told.send(acknowledged).unwrap());
+        assert_eq!(heard.try_recv(), Ok(true));
+        // An answer too many changes nothing.
+        assert_eq!(answer(&ticket, false), 0);
+    }
+
+    #[tokio::test]
+    async fn who_has_gone_away_is_no_trouble() {
+        let ticket = Ticket::new(1);
+        let waiting = tokio::spawn({
+            let ticket = ticket.clone();
+            async move { ticket.done().await }
+        });
+        tokio::task::yield_now().await;
+        waiting.abort();
+        assert!(waiting.await.is_err());
+        answer(&ticket, true);
+        assert_eq!(ticket.outcome(), Some(true));
+    }
+
+    #[tokio::test]
+    async fn what_wakes_a_task_says_so() {
+        let ticket = Ticket::new(1);
+        ticket.when_done(|_| ());
+        let waiting = tokio::spawn({
+            let ticket = ticket.clone();
+            async move { ticket.done().await }
+        });
+        tokio::task::yield_now().await;
+        let mut finished = Vec::new();
+        ticket.answered(true, &mut finished);
+        let wakes: Vec<bool> = finished.iter().map(Finished::wakes).collect();
+        assert_eq!(wakes, [false, true]);
+        finished.into_iter().for_each(Finished::tell);
+        assert!(waiting.await.unwrap());
+    }
+}

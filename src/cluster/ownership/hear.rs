@@ -75,11 +75,14 @@ impl Ownership {
             self.outbox.sends.push((owner, concede));
             return;
         }
+        let listed = theirs.backups.contains(self.me);
+        let complete = self.copies.is_complete(partition);
+        if listed && !complete {
+            self.outbox.lost.entry(owner).or_default().push(partition.0);
+        }
         let Some(followed) = self.copies.owner(partition) else {
             return;
         };
-        let listed = theirs.backups.contains(self.me);
-        let complete = self.copies.is_complete(partition);
         if listed && complete {
             self.copies.follow(partition, owner);
         } else if followed == owner && !ours.backups.contains(self.me) {
@@ -209,6 +212,17 @@ impl Ownership {
         }
     }
 
+    /// A backup of these partitions has none of them: it is made anew.
+    pub(super) fn on_lost(&mut self, from: NodeId, partitions: &[u16]) {
+        let numbers: Vec<(u16, ())> = partitions.iter().map(|number| (*number, ())).collect();
+        for (partition, ()) in known(&numbers) {
+            let held = self.held[partition.index()];
+            if held.owner == Some(self.me) && held.backups.contains(from) {
+                self.set_backups(partition, held.backups.filter(|node| node != from));
+            }
+        }
+    }
+
     /// Whoever could take a partition over from an earlier life of this node has had the time.
     pub(super) fn believe_rumours(&mut self) {
         if !self.serving {
@@ -253,6 +267,23 @@ impl Ownership {
                 self.outbox.syncs.entry(owner).or_default().push(partition);
             }
             self.forget_unlisted();
+            self.deny_copies();
+        }
+    }
+
+    /// Says which copies this node is listed for and does not have. They may have gone with the word
+    /// of another owner, which came before that of the one who listed this node; as long as its owner
+    /// does not know, writes wait for a copy that does not take them.
+    fn deny_copies(&mut self) {
+        for partition in PartitionId::all() {
+            let held = &self.held[partition.index()];
+            if let Some(owner) = held.owner
+                && held.backups.contains(self.me)
+                && !self.copies.is_complete(partition)
+            {
+                let lost = self.outbox.lost.entry(owner).or_default();
+                lost.push(partition.0);
+            }
         }
     }
 

@@ -103,7 +103,7 @@ impl Ownership {
         }
     }
 
-    fn set_backups(&mut self, partition: PartitionId, backups: Backups) {
+    pub(super) fn set_backups(&mut self, partition: PartitionId, backups: Backups) {
         let held = self.held[partition.index()];
         let epoch = held.epoch + 1;
         self.set_held(

@@ -133,6 +133,9 @@ pub enum Message {
     Concede(Vec<(u16, u64)>),
     /// The sender has taken over what it lacked of these.
     Merged(Vec<u16>),
+    /// The sender holds no copy of these, although the receiver, their owner, lists it: it followed
+    /// somebody else meanwhile.
+    Lost(Vec<u16>),
 }
 
 /// What a node is to a partition, as its writers are told.
