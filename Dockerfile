@@ -30,7 +30,7 @@ USER 65532:65532
 # Beyond loopback, since clients live outside of the container. The cluster stays on loopback until a deployment says
 # where its nodes meet and what protects that network.
 ENV SMACHE_BIND=0.0.0.0
-EXPOSE 4000 4500
+EXPOSE 4000 4500 4500/udp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 CMD ["smache", "status", "--quiet"]
 ENTRYPOINT ["smache"]

@@ -103,13 +103,15 @@ pub const CLUSTER_PORT_OFFSET: u16 = 500;
 pub struct Config {
     /// `name@host`, unique in its cluster.
     pub node_name: String,
+    /// The cluster's name: nodes of clusters with different names refuse each other.
+    pub cluster_name: String,
     /// Address that the doors listen on; loopback unless asked otherwise.
     pub bind: IpAddr,
     /// HTTP door.
     pub http_port: Port,
     /// Address that the cluster listens on.
     pub cluster_bind: IpAddr,
-    /// Cluster listener (TCP); by default the HTTP port + 500.
+    /// Cluster listener (TCP and UDP); by default the HTTP port + 500.
     pub cluster_port: Port,
     /// Host (or `host:port`) that other nodes reach this one's cluster port at; by default the
     /// address that they see it come from.
@@ -199,6 +201,7 @@ impl Default for Config {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         Config {
             node_name: "smache@localhost".to_owned(),
+            cluster_name: "smache".to_owned(),
             bind: loopback,
             http_port: Port::Preferred(HTTP_PORT),
             cluster_bind: loopback,

@@ -210,6 +210,8 @@ impl Node {
         let handoff = Handoff::new(router.clone(), connected.peers.clone(), rate);
         reporter.follow(lanes.clone(), handoff.clone());
         let machine = machine(&config, &identity, &connected, &options.clock);
+        let counters = machine.lock().membership().counters();
+        reporter.watch_gossip(counters, Arc::clone(&connected.datagrams));
         let (joined_tell, joined) = watch::channel(Joined::No);
         let router_actor = Arc::new(ArcSwapOption::empty());
         let cluster = cluster_actor::Arguments {

@@ -19,6 +19,8 @@ mod data;
 mod expected;
 #[path = "process/joining.rs"]
 mod joining;
+#[path = "process/liveness.rs"]
+mod liveness;
 #[path = "process/memory.rs"]
 mod memory;
 #[path = "process/moving.rs"]

@@ -35,6 +35,11 @@ enum Event {
     },
     DialFailed {
         address: String,
+        refused: bool,
+    },
+    Datagram {
+        from: String,
+        packet: Vec<u8>,
     },
     Message {
         session: SessionId,
@@ -134,6 +139,7 @@ impl World {
         let identity = Identity::new(&format!("{address}@sim"), self.boots);
         let options = Options {
             identity: identity.clone(),
+            cluster: "smache".to_owned(),
             address: address.to_owned(),
             has_uplinks: uplink.is_some(),
             timing: Timing {
@@ -241,7 +247,10 @@ impl World {
                 node.machine.receive(session, address, control, now);
             }
             Event::Closed { session } => node.machine.closed(session, now),
-            Event::DialFailed { address } => node.machine.dial_failed(&address, now),
+            Event::DialFailed { address, refused } => {
+                node.machine.dial_failed(&address, refused, now);
+            }
+            Event::Datagram { from, packet } => node.machine.datagram(&from, &packet, now),
             Event::Pulled { boot, .. } if boot != node.boot => return,
             Event::Pulled {
                 from,
@@ -278,6 +287,7 @@ impl World {
                     self.deliver(address, &there, Event::Message { session, control });
                 }
             }
+            Output::Datagram(to, packet) => self.datagram(address, &to, packet),
             Output::Close(session, _) => self.close(session),
             Output::Role(partition, role) => {
                 if let Some(node) = self.nodes.get_mut(address) {
@@ -315,11 +325,25 @@ impl World {
         }
     }
 
+    /// Datagrams overtake one another, and one in fifty is lost.
+    fn datagram(&mut self, from: &str, to: &str, packet: Vec<u8>) {
+        let cut = self.cut.contains(&(from.to_owned(), to.to_owned()));
+        if !cut && self.rng.random_bool(0.98) {
+            let after = self.rng.random_range(1..20);
+            let from = from.to_owned();
+            self.schedule(self.now + after, to, Event::Datagram { from, packet });
+        }
+    }
+
     fn dial(&mut self, from: &str, to: String) {
         let reachable = !self.cut.contains(&(from.to_owned(), to.clone()));
         let (Some(peer), true) = (self.nodes.get(&to).map(|n| n.identity.clone()), reachable)
         else {
-            return self.schedule(self.now + 5, from, Event::DialFailed { address: to });
+            let event = Event::DialFailed {
+                address: to,
+                refused: reachable,
+            };
+            return self.schedule(self.now + 5, from, event);
         };
         let me = self.nodes[from].identity.clone();
         let (here, there) = (

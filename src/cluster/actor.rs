@@ -311,10 +311,15 @@ impl State {
                 self.hosts.remove(&session);
                 machine.closed(session, now);
             }
-            News::DialFailed { address, error } => {
+            News::DialFailed {
+                address,
+                error,
+                refused,
+            } => {
                 tracing::debug!(address, error, "cannot reach a node");
-                machine.dial_failed(&address, now);
+                machine.dial_failed(&address, refused, now);
             }
+            News::Datagram { from, packet } => machine.datagram(&from, &packet, now),
             News::DialledSelf(address) => machine.dialled_self(&address),
             News::Heard(session) => machine.heard(session, now),
             News::Control(session, control) => self.on_control(machine, session, control),
@@ -357,6 +362,7 @@ impl State {
         let router = &self.arguments.router;
         match output {
             Output::Dial(address) => peers.dial(&address),
+            Output::Datagram(to, packet) => peers.datagram(&to, packet),
             Output::Send(session, control) => peers.control(session, &control),
             Output::Close(session, reason) => peers.close(session, &reason),
             Output::Link(node, session) => peers.link(node, session),

@@ -31,6 +31,8 @@ pub enum Output {
     Dial(String),
     /// Send this on that session.
     Send(SessionId, Control),
+    /// Send this packet to this address; it may be lost.
+    Datagram(String, Vec<u8>),
     /// Close this session.
     Close(SessionId, String),
     /// Requests for this node go over that session from now on.
@@ -130,7 +132,8 @@ impl Machine {
             self.membership.dialled(address, Some(peer.id), now);
         }
         self.peers.insert(session, peer.id);
-        self.membership.opened(session, peer, now);
+        let dialled = dialled.is_some();
+        self.membership.opened(session, peer, dialled, now);
     }
 
     /// A session is gone.
@@ -143,9 +146,14 @@ impl Machine {
         self.membership.closed(session, now);
     }
 
-    /// A dial led nowhere.
-    pub fn dial_failed(&mut self, address: &str, now: UnixMs) {
-        self.membership.dialled(address, None, now);
+    /// A dial led nowhere; `refused` says that its host answered that nobody listens there.
+    pub fn dial_failed(&mut self, address: &str, refused: bool, now: UnixMs) {
+        self.membership.dial_failed(address, refused, now);
+    }
+
+    /// A datagram came from an address. Takes any bytes.
+    pub fn datagram(&mut self, from: &str, packet: &[u8], now: UnixMs) {
+        self.membership.datagram(from, packet, now);
     }
 
     /// A dial led to this node.
@@ -233,6 +241,7 @@ impl Machine {
         use membership::Action;
         match action {
             Action::Dial(address) => self.outputs.push(Output::Dial(address)),
+            Action::Datagram(to, packet) => self.outputs.push(Output::Datagram(to, packet)),
             Action::Send(session, message) => {
                 self.outputs
                     .push(Output::Send(session, Control::Membership(message)));
@@ -253,11 +262,10 @@ impl Machine {
             }
             Action::Restarted(node) => self.ownership.restarted(node),
             Action::Changed => {
-                let alive = self.membership.alive();
                 self.ownership.members(Members {
                     eligible: self.membership.eligible(),
-                    linked: alive.clone(),
-                    alive,
+                    alive: self.membership.alive(),
+                    linked: self.membership.linked(),
                 });
                 self.outputs.push(Output::Publish);
             }

@@ -1,27 +1,45 @@
 //! Who is in the cluster: a pure state machine.
 //!
-//! Every node holds a session with every other (a full mesh). A node **joins** by dialling its
-//! uplinks; the first session tells it of all others, which it dials as well. A member is **up**
-//! while there is a session with it from which something was heard lately, **leaving** once it says
-//! so, and **down** when its session is gone for longer than [`Timing::grace`], or at once when it
-//! has left or comes back with another boot epoch. Down members are dialled on, so that a healed
-//! cut is noticed.
+//! Every node holds a session with every other (a full mesh), and gossips with all of them over
+//! datagrams. A node **joins** by dialling its uplinks; the first session tells it of all others,
+//! which it dials as well. A node with uplinks does not serve before it has met a member that
+//! serves. If it meets only others that are joining too, the one with the smallest name **founds**
+//! the cluster; if it meets nobody within the join timeout it founds one alone, and goes on
+//! dialling.
 //!
-//! A node with uplinks does not serve before it has met a member that serves. If it meets only
-//! others that are joining too, the one with the smallest name **founds** the cluster; if it meets
-//! nobody within the join timeout it founds one alone, and goes on dialling.
+//! Whether a member is **alive** is decided by gossip with suspicion (SWIM, in `swim`): each node
+//! probes one other every 500 ms, asks three more to try when there is no answer, suspects it when
+//! they fail as well, and says that it is down when it does not refute that in time. Sessions
+//! sharpen the picture in both directions; see `liveness`. A member is **leaving** once it says
+//! so. Down members are dialled and gossiped to on, so that a healed cut is noticed.
+//!
+//! Three sets follow, and [`Action::Changed`] tells when any of them changes:
+//!
+//! | Set | Who |
+//! |---|---|
+//! | [`Membership::alive`] | counts as alive in the whole cluster, reachable from here or not |
+//! | [`Membership::eligible`] | alive, serving and not leaving |
+//! | [`Membership::linked`] | alive, with a session from here, or one that was lost a moment ago |
 //!
 //! The machine knows no sockets and no clock: time is an argument, jitter comes from the seed.
 
 mod addresses;
+mod admission;
+mod liveness;
+mod pace;
 mod protocol;
+mod swim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::protocol::{Acquaintance, Action, Message, PROTOCOL, Timing};
+pub use self::swim::{Counters, Counts};
 
 use self::addresses::Addresses;
+use self::liveness::Lost;
+use self::pace::Pace;
+use self::swim::{Swim, SwimId};
 use super::transport::{Identity, SessionId};
 use crate::clock::UnixMs;
 use crate::router::{Load, Member, MemberState};
@@ -29,9 +47,16 @@ use crate::version::NodeId;
 
 #[derive(Clone, Debug)]
 struct Session {
-    peer: NodeId,
+    peer: Identity,
+    /// Whether this node opened it.
+    dialled: bool,
     greeted: bool,
+    since: UnixMs,
     heard: UnixMs,
+    /// It is not yet clear whether its node was restarted or has the name of another that lives.
+    contends: bool,
+    /// What a contender said first, and the host that it is at.
+    hello: Option<(String, Message)>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +64,45 @@ struct Known {
     member: Member,
     serving: bool,
     session: Option<SessionId>,
-    lost_at: Option<UnixMs>,
+    /// The end of its last session, until there is another or it is down.
+    lost: Option<Lost>,
+    /// When a datagram came from it last.
+    datagram_at: Option<UnixMs>,
+    /// When another member reached it on behalf of this node.
+    answered_at: Option<UnixMs>,
+    /// When it was last told that this node is here.
+    announced: UnixMs,
+    /// What was heard last over the session that is so silent that the member was suspected.
+    doubted: Option<UnixMs>,
+    /// It said that it is gone.
+    left: bool,
+    /// The log was told that no datagrams come from it.
+    warned: bool,
+}
+
+impl Known {
+    /// Somebody of whom nothing is known but what others tell.
+    fn hearsay(identity: &Identity, address: String) -> Known {
+        Known {
+            member: Member {
+                id: identity.id,
+                name: Arc::clone(&identity.name),
+                boot_epoch: identity.boot_epoch,
+                cluster_address: address,
+                state: MemberState::Down,
+                load: Load::default(),
+            },
+            serving: false,
+            session: None,
+            lost: None,
+            datagram_at: None,
+            answered_at: None,
+            announced: UnixMs(0),
+            doubted: None,
+            left: false,
+            warned: false,
+        }
+    }
 }
 
 /// What the machine is made with.
@@ -47,22 +110,30 @@ struct Known {
 pub struct Options {
     /// This node.
     pub identity: Identity,
+    /// The cluster's name: nodes of another one are refused.
+    pub cluster: String,
     /// `host:port` that others should dial; an empty host lets them take the one they see.
     pub address: String,
     /// Whether there are uplinks to join through.
     pub has_uplinks: bool,
     /// The spans.
     pub timing: Timing,
-    /// For jitter.
+    /// For jitter, and for whom gossip goes to.
     pub seed: u64,
 }
+
+/// The sets of members that were told last: alive, eligible, linked.
+type Sets = [BTreeSet<NodeId>; 3];
 
 /// See the module.
 #[derive(Debug)]
 pub struct Membership {
     options: Options,
+    pace: Pace,
     serving: bool,
     leaving: bool,
+    /// The others were told that this node is gone.
+    departed: bool,
     refused: bool,
     started: UnixMs,
     last_beat: UnixMs,
@@ -70,6 +141,10 @@ pub struct Membership {
     known: BTreeMap<NodeId, Known>,
     sessions: BTreeMap<SessionId, Session>,
     addresses: Addresses,
+    swim: Swim,
+    /// Refusals that the log was told.
+    complaints: BTreeSet<String>,
+    told: Sets,
     actions: Vec<Action>,
 }
 
@@ -77,17 +152,23 @@ impl Membership {
     /// The machine at its start.
     #[must_use]
     pub fn new(options: Options, now: UnixMs) -> Membership {
+        let me = SwimId::new(options.identity.id, options.identity.boot_epoch, 0);
         Membership {
             addresses: Addresses::new(options.timing, options.seed),
+            swim: Swim::new(me, options.timing.suspicion, !options.seed),
             options,
+            pace: Pace::new(now),
             serving: false,
             leaving: false,
+            departed: false,
             refused: false,
             started: now,
             last_beat: UnixMs(0),
             load: Load::default(),
             known: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            complaints: BTreeSet::new(),
+            told: Sets::default(),
             actions: Vec::new(),
         }
     }
@@ -95,6 +176,12 @@ impl Membership {
     /// What is to be done, in this order.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
+    }
+
+    /// What gossip counts.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        self.swim.counters()
     }
 
     /// All members, this node among them.
@@ -117,7 +204,7 @@ impl Membership {
             .collect()
     }
 
-    /// Members that may own partitions.
+    /// Members that may own partitions: alive, serving, not leaving.
     #[must_use]
     pub fn eligible(&self) -> BTreeSet<NodeId> {
         let me = (self.serving && !self.leaving).then_some(self.options.identity.id);
@@ -128,15 +215,28 @@ impl Membership {
             .collect()
     }
 
-    /// Members that answer.
+    /// Members that count as alive in the whole cluster, this node among them. Not all of them need
+    /// be reachable from here: others vouch for them.
     #[must_use]
     pub fn alive(&self) -> BTreeSet<NodeId> {
-        let up = self
-            .known
-            .values()
-            .filter(|known| known.member.state != MemberState::Down);
+        self.with_me(|known| known.member.state != MemberState::Down)
+    }
+
+    /// Members that this node has a session with, or had a second ago; itself among them.
+    #[must_use]
+    pub fn linked(&self) -> BTreeSet<NodeId> {
+        let (now, span) = (self.pace.now(), self.options.timing.linked);
+        self.with_me(|known| {
+            let lately = |lost: &Lost| lost.at.plus(span) > now;
+            let linked = known.session.is_some() || known.lost.as_ref().is_some_and(lately);
+            linked && known.member.state != MemberState::Down
+        })
+    }
+
+    fn with_me(&self, which: impl Fn(&Known) -> bool) -> BTreeSet<NodeId> {
+        let others = self.known.values().filter(|known| which(known));
         std::iter::once(self.options.identity.id)
-            .chain(up.map(|known| known.member.id))
+            .chain(others.map(|known| known.member.id))
             .collect()
     }
 
@@ -148,6 +248,7 @@ impl Membership {
 
     /// The addresses that the uplinks resolve to now.
     pub fn resolved(&mut self, addresses: impl IntoIterator<Item = String>, now: UnixMs) {
+        let now = self.pace.at(now);
         self.addresses.set_uplinks(addresses, now);
         self.dial_due(now);
     }
@@ -157,209 +258,41 @@ impl Membership {
         self.addresses.is_self(address);
     }
 
-    /// A dial ended: with a session to a node, or without one.
-    pub fn dialled(&mut self, address: &str, found: Option<NodeId>, now: UnixMs) {
-        self.addresses.dialled(address, found, now);
-    }
-
-    /// A session is up.
-    pub fn opened(&mut self, session: SessionId, peer: &Identity, now: UnixMs) {
-        if peer.id == self.options.identity.id && peer.name != self.options.identity.name {
-            let why = format!(
-                "the names {} and {} have the same hash; rename one of the nodes",
-                self.options.identity.name, peer.name
-            );
-            self.refuse(session, why);
-            return;
-        }
-        if peer.name == self.options.identity.name {
-            self.name_taken(session, peer);
-            return;
-        }
-        let fresh = Session {
-            peer: peer.id,
-            greeted: false,
-            heard: now,
-        };
-        self.sessions.insert(session, fresh);
-        if !self.admit(session, peer, now) {
-            return;
-        }
-        let hello = Message::Hello {
-            protocol: PROTOCOL,
-            address: self.options.address.clone(),
-            serving: self.serving,
-            members: self.acquaintances(peer.id),
-        };
-        self.actions.push(Action::Send(session, hello));
-        if self.leaving {
-            self.actions.push(Action::Send(session, Message::Leaving));
-        }
-    }
-
-    /// Two live nodes of this name: the one that serves stays, or else the one that was first.
-    fn name_taken(&mut self, session: SessionId, peer: &Identity) {
-        let why = format!("a node called {} is up already", peer.name);
-        if self.serving || self.options.identity.boot_epoch < peer.boot_epoch {
-            self.refuse(session, why);
-        } else {
-            self.was_refused(why);
-            let closed = "its name is this node's".to_owned();
-            self.actions.push(Action::Close(session, closed));
-        }
-    }
-
-    /// Notes who is at the other end; false if it is refused.
-    fn admit(&mut self, session: SessionId, peer: &Identity, now: UnixMs) -> bool {
-        let recently = 2 * self.options.timing.heartbeat;
-        let Some(known) = self.known.get(&peer.id) else {
-            let member = Member {
-                id: peer.id,
-                name: Arc::clone(&peer.name),
-                boot_epoch: peer.boot_epoch,
-                cluster_address: String::new(),
-                state: MemberState::Down,
-                load: Load::default(),
-            };
-            let known = Known {
-                member,
-                serving: false,
-                session: None,
-                lost_at: None,
-            };
-            self.known.insert(peer.id, known);
-            return true;
-        };
-        if known.member.name != peer.name {
-            let why = format!(
-                "the names {} and {} have the same hash; rename one of the nodes",
-                known.member.name, peer.name
-            );
-            self.refuse(session, why);
-            return false;
-        }
-        if known.member.boot_epoch == peer.boot_epoch {
-            return true;
-        }
-        let heard = known
-            .session
-            .and_then(|old| self.sessions.get(&old))
-            .map(|old| old.heard);
-        if heard.is_some_and(|heard| heard.plus(recently) > now) {
-            self.refuse(
-                session,
-                format!("a node called {} is up already", peer.name),
-            );
-            return false;
-        }
-        self.restarted(peer);
-        true
-    }
-
-    fn restarted(&mut self, peer: &Identity) {
-        let Some(known) = self.known.get_mut(&peer.id) else {
-            return;
-        };
-        let old = known.session.take();
-        let was_down = known.member.state == MemberState::Down;
-        known.member.boot_epoch = peer.boot_epoch;
-        known.member.state = MemberState::Down;
-        known.serving = false;
-        known.lost_at = None;
-        if let Some(old) = old {
-            self.sessions.remove(&old);
-            self.actions
-                .push(Action::Close(old, "its node was restarted".to_owned()));
-        }
-        if !was_down {
-            self.actions.push(Action::Restarted(peer.id));
-            self.actions.push(Action::Changed);
-        }
-    }
-
-    fn refuse(&mut self, session: SessionId, why: String) {
-        self.actions
-            .push(Action::Send(session, Message::Refused(why.clone())));
-        self.actions.push(Action::Close(session, why));
-        self.sessions.remove(&session);
-    }
-
-    fn acquaintances(&self, except: NodeId) -> Vec<Acquaintance> {
-        self.known
-            .values()
-            .filter(|known| known.member.id != except && known.member.state != MemberState::Down)
-            .map(|known| acquaintance(&known.member))
-            .collect()
-    }
-
-    /// A session is gone.
-    pub fn closed(&mut self, session: SessionId, now: UnixMs) {
-        let Some(gone) = self.sessions.remove(&session) else {
-            return;
-        };
-        let Some(known) = self.known.get_mut(&gone.peer) else {
-            return;
-        };
-        if known.session != Some(session) {
-            return;
-        }
-        // Another session with it may be open already: when both sides dial at the same time.
-        let other = self
-            .sessions
-            .iter()
-            .find(|(_, s)| s.peer == gone.peer && s.greeted);
-        if let Some((other, _)) = other {
-            known.session = Some(*other);
-            self.actions.push(Action::Connected(gone.peer, *other));
-            return;
-        }
-        known.session = None;
-        known.lost_at = Some(now);
-        if known.member.state == MemberState::Leaving {
-            self.set_down(gone.peer);
-        }
-        let address = known_address(&self.known, gone.peer);
-        if let Some(address) = address {
-            self.addresses.dial_soon(&address, now);
-        }
-    }
-
-    fn set_down(&mut self, node: NodeId) {
-        if let Some(known) = self.known.get_mut(&node) {
-            known.member.state = MemberState::Down;
-            known.serving = false;
-            known.lost_at = None;
-            self.actions.push(Action::Changed);
-        }
-    }
-
-    /// Something came over a session, whatever it was.
-    pub fn heard(&mut self, session: SessionId, now: UnixMs) {
-        if let Some(session) = self.sessions.get_mut(&session) {
-            session.heard = now;
-        }
-    }
-
     /// A message came in; `host` is where the session's other end is.
     pub fn receive(&mut self, session: SessionId, host: &str, message: Message, now: UnixMs) {
         self.heard(session, now);
-        let Some(peer) = self.sessions.get(&session).map(|session| session.peer) else {
+        match self.sessions.get_mut(&session) {
+            // Its hello waits; what follows is repeated.
+            Some(open) if open.contends => {
+                open.hello.get_or_insert((host.to_owned(), message));
+            }
+            Some(_) => self.take_message(session, host, message),
+            None => {}
+        }
+        self.finish(self.pace.now());
+    }
+
+    fn take_message(&mut self, session: SessionId, host: &str, message: Message) {
+        let now = self.pace.now();
+        let Some(open) = self.sessions.get(&session) else {
             return;
         };
+        let peer = open.peer.id;
         match message {
-            Message::Hello { protocol, .. } if protocol != PROTOCOL => {
-                let why = format!("it speaks protocol {protocol}, this node speaks {PROTOCOL}");
-                self.refuse(session, why);
-            }
             Message::Hello {
+                protocol,
+                cluster,
                 address,
                 serving,
                 members,
-                ..
+                renewal,
             } => {
-                self.greeted(session, peer, complete(&address, host), serving, now);
-                for acquaintance in members {
-                    self.meet(&acquaintance, now);
+                if let Some(why) = self.mismatch(&open.peer.name, protocol, &cluster) {
+                    self.refuse_stranger(session, why, serving);
+                } else {
+                    let address = complete(&address, host);
+                    self.greeted(session, address, serving, renewal, now);
+                    members.iter().for_each(|one| self.meet(one, now));
                 }
             }
             Message::Beat {
@@ -372,93 +305,32 @@ impl Membership {
             }
             Message::Meet(acquaintance) => self.meet(&acquaintance, now),
             Message::Leaving => self.set_leaving(peer),
-            Message::Gone => self.gone(session, peer),
+            Message::Gone => self.gone(session, peer, now),
             Message::Refused(why) => self.was_refused(why),
+            Message::Swim(packet) => {
+                self.swim.receive(&packet, now);
+            }
         }
-    }
-
-    fn greeted(
-        &mut self,
-        session: SessionId,
-        peer: NodeId,
-        address: String,
-        serving: bool,
-        now: UnixMs,
-    ) {
-        self.addresses.remember(address.clone(), now);
-        let Some(known) = self.known.get_mut(&peer) else {
-            return;
-        };
-        let was = (known.member.state, known.serving);
-        known.member.cluster_address = address;
-        known.serving = serving;
-        known.lost_at = None;
-        known.session = Some(session);
-        if known.member.state == MemberState::Down {
-            known.member.state = MemberState::Up;
-        }
-        let news = Message::Meet(acquaintance(&known.member));
-        if let Some(open) = self.sessions.get_mut(&session) {
-            open.greeted = true;
-        }
-        self.actions.push(Action::Connected(peer, session));
-        if was != (MemberState::Up, serving) {
-            self.broadcast(&news, peer);
-            self.actions.push(Action::Changed);
-        }
-        self.consider_serving(now);
     }
 
     fn beat(&mut self, peer: NodeId, serving: bool, load: Load, now: UnixMs) {
         let Some(known) = self.known.get_mut(&peer) else {
             return;
         };
-        let changed = known.serving != serving || known.member.load != load;
+        if known.member.load != load {
+            self.actions.push(Action::Changed);
+        }
         known.member.load = load;
         if known.member.state == MemberState::Up {
             known.serving = serving;
         }
-        if changed {
-            self.actions.push(Action::Changed);
-        }
         self.consider_serving(now);
-    }
-
-    fn meet(&mut self, acquaintance: &Acquaintance, now: UnixMs) {
-        let id = NodeId::of(&acquaintance.name);
-        let ours = id == self.options.identity.id;
-        let up = self
-            .known
-            .get(&id)
-            .is_some_and(|known| known.session.is_some());
-        if !ours && !up {
-            self.addresses.remember(acquaintance.address.clone(), now);
-            self.dial_due(now);
-        }
     }
 
     fn set_leaving(&mut self, peer: NodeId) {
         if let Some(known) = self.known.get_mut(&peer) {
             known.member.state = MemberState::Leaving;
             self.actions.push(Action::Changed);
-        }
-    }
-
-    fn gone(&mut self, session: SessionId, peer: NodeId) {
-        self.sessions.remove(&session);
-        if let Some(known) = self.known.get_mut(&peer) {
-            known.session = None;
-        }
-        self.set_down(peer);
-        self.actions
-            .push(Action::Close(session, "it has left".to_owned()));
-    }
-
-    fn was_refused(&mut self, why: String) {
-        // A node that serves is not brought down by what another one says of it.
-        if !self.serving && !self.refused {
-            self.refused = true;
-            self.actions.push(Action::Refused(why));
         }
     }
 
@@ -481,7 +353,10 @@ impl Membership {
 
     /// This node is gone.
     pub fn depart(&mut self) {
+        self.departed = true;
         self.broadcast(&Message::Gone, self.options.identity.id);
+        self.swim.leave(self.pace.now());
+        self.send_packets();
     }
 
     /// This node's own load, to be told with the next heartbeat.
@@ -491,8 +366,8 @@ impl Membership {
 
     /// Time passes; called about ten times a second.
     pub fn tick(&mut self, now: UnixMs) {
-        self.close_silent(now);
-        self.bury_lost(now);
+        let now = self.pace.at(now);
+        self.watch(now);
         if self.last_beat.plus(self.options.timing.heartbeat) <= now {
             self.last_beat = now;
             let beat = Message::Beat {
@@ -504,33 +379,19 @@ impl Membership {
         }
         self.consider_serving(now);
         self.dial_due(now);
+        self.finish(now);
     }
 
-    fn close_silent(&mut self, now: UnixMs) {
-        let silence = self.options.timing.silence;
-        let silent: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.heard.plus(silence) <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for session in silent {
-            self.actions
-                .push(Action::Close(session, format!("silent for {silence:?}")));
-            self.closed(session, now);
-        }
-    }
-
-    fn bury_lost(&mut self, now: UnixMs) {
-        let grace = self.options.timing.grace;
-        let lost: Vec<NodeId> = self
-            .known
-            .values()
-            .filter(|known| known.lost_at.is_some_and(|at| at.plus(grace) <= now))
-            .map(|known| known.member.id)
-            .collect();
-        for node in lost {
-            self.set_down(node);
+    /// What every input may lead to: another verdict on members, packets, and news of all that.
+    fn finish(&mut self, now: UnixMs) {
+        self.decide_contests(now);
+        self.note_answers(now);
+        self.judge(now);
+        self.send_packets();
+        let sets = [self.alive(), self.eligible(), self.linked()];
+        if sets != self.told {
+            self.told = sets;
+            self.actions.push(Action::Changed);
         }
     }
 
@@ -579,20 +440,6 @@ impl Membership {
     }
 }
 
-fn acquaintance(member: &Member) -> Acquaintance {
-    Acquaintance {
-        name: member.name.to_string(),
-        boot_epoch: member.boot_epoch,
-        address: member.cluster_address.clone(),
-    }
-}
-
-fn known_address(known: &BTreeMap<NodeId, Known>, node: NodeId) -> Option<String> {
-    known
-        .get(&node)
-        .map(|known| known.member.cluster_address.clone())
-}
-
 /// An address without a host is at the host that it was heard from.
 fn complete(address: &str, host: &str) -> String {
     match address.strip_prefix(':') {
@@ -601,3 +448,6 @@ fn complete(address: &str, host: &str) -> String {
         None => address.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

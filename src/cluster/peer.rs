@@ -77,6 +77,15 @@ pub enum News {
         address: String,
         /// Why.
         error: String,
+        /// Whether its host answered that nobody listens there.
+        refused: bool,
+    },
+    /// A datagram came in.
+    Datagram {
+        /// The address that it came from.
+        from: String,
+        /// What is in it.
+        packet: Vec<u8>,
     },
     /// A dial led to this node.
     DialledSelf(String),
@@ -202,6 +211,13 @@ impl Peers {
     pub fn dial(&self, address: &str) {
         if let Some(transport) = self.0.transport.load().as_ref() {
             transport.dial(address);
+        }
+    }
+
+    /// Sends a packet to whoever is at `to`; it may be lost.
+    pub fn datagram(&self, to: &str, packet: Vec<u8>) {
+        if let Some(transport) = self.0.transport.load().as_ref() {
+            transport.datagram(to, packet);
         }
     }
 
@@ -459,8 +475,19 @@ impl Peers {
                 }
                 (self.0.options.news)(News::Closed(session));
             }
-            Event::DialFailed { address, error } => {
-                (self.0.options.news)(News::DialFailed { address, error });
+            Event::DialFailed {
+                address,
+                error,
+                refused,
+            } => {
+                (self.0.options.news)(News::DialFailed {
+                    address,
+                    error,
+                    refused,
+                });
+            }
+            Event::Datagram { from, packet } => {
+                (self.0.options.news)(News::Datagram { from, packet });
             }
             Event::DialledSelf { address } => {
                 (self.0.options.news)(News::DialledSelf(address));

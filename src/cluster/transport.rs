@@ -1,9 +1,11 @@
-//! The seam between the cluster and the network: sessions that carry frames.
+//! The seam between the cluster and the network: sessions that carry frames, and datagrams.
 //!
-//! A [`Transport`] opens sessions by address, carries frames of bytes over them in order, and tells
-//! its [`Sink`] what happens. It decides nothing. There are two: [`wire`] over ractor_cluster, and
-//! [`memory`] for several nodes in one process.
+//! A [`Transport`] opens sessions by address, carries frames of bytes over them in order, carries
+//! packets that may be lost, and tells its [`Sink`] what happens. It decides nothing. Two carry
+//! sessions: [`wire`] over ractor_cluster, and [`memory`] for several nodes in one process, which
+//! has datagrams as well. [`datagram`] adds those of UDP to the first.
 
+pub mod datagram;
 pub mod memory;
 pub mod tls;
 pub mod wire;
@@ -78,6 +80,15 @@ pub enum Event {
         address: String,
         /// Why.
         error: String,
+        /// Whether the host answered that nobody listens there: no node is at this address.
+        refused: bool,
+    },
+    /// A datagram came in.
+    Datagram {
+        /// The address that it came from.
+        from: String,
+        /// What is in it.
+        packet: Vec<u8>,
     },
     /// A dial led to this node itself.
     DialledSelf {
@@ -97,6 +108,12 @@ pub trait Transport: std::fmt::Debug + Send + Sync + 'static {
     /// Sends a frame over a session. Frames are delivered in order, or the session goes down. Must
     /// not block; how much is under way is for the caller to bound.
     fn send(&self, session: SessionId, frame: Vec<u8>);
+
+    /// Sends a packet to whoever is at `to`; it may be lost, and must not block. A transport that
+    /// has only sessions loses all of them.
+    fn datagram(&self, to: &str, packet: Vec<u8>) {
+        let _lost = (to, packet);
+    }
 
     /// Closes a session; frames that were sent before may be lost.
     fn close(&self, session: SessionId, reason: &str);

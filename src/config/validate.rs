@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::value::{Reject, check_node_name, uplink};
+use super::value::{Reject, check_cluster_name, check_node_name, uplink};
 use super::{Config, Secret, policy};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT};
 
@@ -85,6 +85,7 @@ impl Config {
 
     fn validate_names(&self) -> Result<(), Invalid> {
         check_node_name(&self.node_name).map_err(named("node-name"))?;
+        check_cluster_name(&self.cluster_name).map_err(named("cluster-name"))?;
         let Some(advertise) = &self.cluster_advertise else {
             return Ok(());
         };

@@ -265,6 +265,21 @@ pub fn uplink(text: &str) -> Result<Uplink, Reject> {
     })
 }
 
+/// Checks the name of a cluster.
+///
+/// # Errors
+/// When it is empty, too long, or has other characters than names of hosts have.
+pub fn check_cluster_name(name: &str) -> Result<(), Reject> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.is_empty() && name.len() <= 64 && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Reject {
+        wrong: format!("`{name}` is no name for a cluster"),
+        right: "letters, digits, `-`, `_` and `.`, at most 64 bytes".to_owned(),
+    })
+}
+
 /// `name@host`.
 ///
 /// # Errors
@@ -453,6 +468,15 @@ mod tests {
         let table = Raw::Table(vec![("a".to_owned(), t("1"))]);
         assert!(port(&table).is_err() && size(&table).is_err() && uplinks(&table).is_err());
         assert!(text(&table).is_err() && switch(&table).is_err());
+    }
+
+    #[test]
+    fn cluster_names() {
+        let long = "n".repeat(65);
+        assert_eq!(check_cluster_name("eu-1.prod_a"), Ok(()));
+        for wrong in ["", "a b", "a/b", "ü", &long] {
+            assert!(check_cluster_name(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

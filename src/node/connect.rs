@@ -15,6 +15,7 @@ use crate::cluster::actor::{self as cluster_actor, Mailbox, Uplinks};
 use crate::cluster::machine::Machine;
 use crate::cluster::membership;
 use crate::cluster::peer::{self, Peers};
+use crate::cluster::transport::datagram::{self, Datagrams, Keys};
 use crate::cluster::transport::wire::{self, WireTransport};
 use crate::cluster::transport::{Identity, Transport};
 use crate::config::Config;
@@ -29,6 +30,8 @@ const NO_COOKIE: &str = "no cookie: loopback only";
 pub(super) struct Connected {
     pub(super) peers: Peers,
     pub(super) transport: Option<Arc<dyn Transport>>,
+    /// What was counted of its datagrams.
+    pub(super) datagrams: Arc<datagram::Counters>,
     pub(super) address: Option<SocketAddr>,
     pub(super) advertised: String,
     pub(super) security: Option<Security>,
@@ -58,6 +61,7 @@ pub(super) async fn connect(
         Meeting::Alone => Ok(Connected {
             peers: peers(here.clone()),
             transport: None,
+            datagrams: Arc::default(),
             address: None,
             advertised: String::new(),
             security: None,
@@ -71,6 +75,7 @@ pub(super) async fn connect(
             Ok(Connected {
                 peers,
                 transport,
+                datagrams: Arc::default(),
                 address: None,
                 advertised: address.clone(),
                 security: None,
@@ -78,8 +83,10 @@ pub(super) async fn connect(
         }
         Meeting::Network => {
             let security = Security::load(config)?;
-            let listener = ports::listen("the cluster", config.cluster_bind, config.cluster_port);
-            let listener = listener.await?.into_std().map_err(wire::Error::Io)?;
+            let listened =
+                ports::listen_both("the cluster", config.cluster_bind, config.cluster_port);
+            let (listener, socket) = listened.await?;
+            let listener = listener.into_std().map_err(wire::Error::Io)?;
             let cookie = config
                 .cookie
                 .as_ref()
@@ -92,9 +99,18 @@ pub(super) async fn connect(
                 counters: Arc::clone(&security.counters),
             };
             let thread = wire::Thread::start().map_err(wire::Error::Io)?;
+            let datagrams = datagram::Options {
+                identity: identity.clone(),
+                socket,
+                keys: Keys::derive(cookie, &config.cluster_name),
+                runtime: thread.runtime(),
+            };
             let peers = peers(thread.runtime());
-            let transport = WireTransport::start(thread, options, peers.sink()).await?;
-            let address = transport.address();
+            let sessions = WireTransport::start(thread, options, peers.sink()).await?;
+            let address = sessions.address();
+            let transport = Datagrams::start(datagrams, Arc::new(sessions), peers.sink())
+                .map_err(wire::Error::Io)?;
+            let datagrams = transport.counters();
             let transport: Arc<dyn Transport> = Arc::new(transport);
             peers.attach(Arc::clone(&transport));
             let advertised = match &config.cluster_advertise {
@@ -105,6 +121,7 @@ pub(super) async fn connect(
             Ok(Connected {
                 peers,
                 transport: Some(transport),
+                datagrams,
                 address: Some(address),
                 advertised,
                 security: Some(security),
@@ -148,6 +165,7 @@ pub(super) fn machine(
     };
     let options = membership::Options {
         identity: identity.clone(),
+        cluster: config.cluster_name.clone(),
         address: connected.advertised.clone(),
         has_uplinks: !config.uplinks.is_empty(),
         timing,

@@ -1,7 +1,8 @@
 //! Listening: on just the port that was asked for, or on the next free one above a preferred one.
+//! The cluster listens on one number for TCP and UDP.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -19,6 +20,39 @@ pub(super) async fn listen(
     ip: IpAddr,
     port: Port,
 ) -> Result<TcpListener, Error> {
+    first_free(what, ip, port, bind)
+}
+
+/// Listens for connections, and for datagrams on the same number.
+pub(super) async fn listen_both(
+    what: &'static str,
+    ip: IpAddr,
+    port: Port,
+) -> Result<(TcpListener, UdpSocket), Error> {
+    /// A number that the system chose for one of them may be taken for the other.
+    const CHOICES: usize = 20;
+    let both = |address: SocketAddr| {
+        let listener = bind(address)?;
+        let datagrams = UdpSocket::bind(listener.local_addr()?)?;
+        Ok((listener, datagrams))
+    };
+    let mut listened = first_free(what, ip, port, both);
+    for _ in 1..CHOICES {
+        let taken = |error: &Error| matches!(error, Error::Listen { error, .. } if error.kind() == ErrorKind::AddrInUse);
+        if port != Port::Exactly(0) || !listened.as_ref().is_err_and(taken) {
+            break;
+        }
+        listened = first_free(what, ip, port, both);
+    }
+    listened
+}
+
+fn first_free<T>(
+    what: &'static str,
+    ip: IpAddr,
+    port: Port,
+    bind: impl Fn(SocketAddr) -> std::io::Result<T>,
+) -> Result<T, Error> {
     let first = port.number();
     let last = match port {
         Port::Exactly(_) => first,
@@ -27,11 +61,11 @@ pub(super) async fn listen(
     for number in first..=last {
         let address = SocketAddr::new(ip, number);
         match bind(address) {
-            Ok(listener) => {
+            Ok(bound) => {
                 if number != first {
                     tracing::warn!("port {first} for {what} is taken; {number} is used instead");
                 }
-                return Ok(listener);
+                return Ok(bound);
             }
             Err(error) if error.kind() == ErrorKind::AddrInUse && number < last => {}
             Err(error) => {
@@ -78,5 +112,19 @@ mod tests {
         assert_ne!(other.local_addr().unwrap().port(), taken);
         let error = listen("test", ip, Port::Exactly(taken)).await.unwrap_err();
         assert!(error.to_string().contains(&taken.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_cluster_takes_a_number_that_is_free_for_both() {
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (tcp, udp) = listen_both("test", ip, Port::Exactly(0)).await.unwrap();
+        let taken = udp.local_addr().unwrap();
+        assert_eq!(tcp.local_addr().unwrap(), taken);
+        // Only its UDP half is held by another program.
+        drop(tcp);
+        let exact = listen_both("test", ip, Port::Exactly(taken.port())).await;
+        assert!(exact.is_err());
+        let other = listen_both("test", ip, Port::Preferred(taken.port())).await;
+        assert_ne!(other.unwrap().1.local_addr().unwrap(), taken);
     }
 }

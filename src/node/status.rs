@@ -12,6 +12,8 @@ use super::security::Security;
 use super::supervisor::Supervisor;
 use crate::clock::Stopwatch;
 use crate::cluster::handoff::{Handoff, Progress};
+use crate::cluster::membership;
+use crate::cluster::transport::datagram;
 use crate::replication::Lanes;
 use crate::router::{MemberState, Router};
 use crate::table;
@@ -72,6 +74,8 @@ pub struct Status {
     pub uptime_ms: u64,
     /// All nodes that it knows, itself among them, by name.
     pub members: Vec<MemberStatus>,
+    /// What it learnt of other members, and how.
+    pub gossip: GossipStatus,
     /// Partitions as it sees them.
     pub partitions: PartitionStatus,
     /// Copies of partitions, and what is on its way.
@@ -108,6 +112,25 @@ pub struct MemberStatus {
     pub keys: u64,
     /// Its resident memory in bytes, by its last word.
     pub memory_bytes: u64,
+}
+
+/// Gossip in [`Status`]: counted since the node's start.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct GossipStatus {
+    /// Members that this node began to suspect.
+    pub suspicions: u64,
+    /// Suspicions of this node itself that it refuted.
+    pub refutations: u64,
+    /// Members that went down.
+    pub downs: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Datagrams received and opened.
+    pub datagrams_in: u64,
+    /// Datagrams and packets dropped: foreign, broken, seen before, or too many.
+    pub datagrams_refused: u64,
+    /// Datagrams that the system or a full queue kept from being sent or received.
+    pub datagrams_failed: u64,
 }
 
 /// Partitions in [`Status`].
@@ -178,6 +201,7 @@ pub struct Reporter {
     started: Stopwatch,
     max_memory: u64,
     supervisor: Arc<OnceLock<Supervisor>>,
+    gossip: Arc<OnceLock<(Arc<membership::Counters>, Arc<datagram::Counters>)>>,
     security: Arc<OnceLock<Security>>,
     copying: Arc<OnceLock<(Lanes, Handoff)>>,
 }
@@ -194,6 +218,31 @@ impl Reporter {
             supervisor: Arc::default(),
             security: Arc::default(),
             copying: Arc::default(),
+            gossip: Arc::default(),
+        }
+    }
+
+    /// Lets it tell of gossip, which starts later. Only the first one counts.
+    pub fn watch_gossip(&self, swim: Arc<membership::Counters>, net: Arc<datagram::Counters>) {
+        // A second one would be a mistake without consequence.
+        let _ = self.gossip.set((swim, net));
+    }
+
+    /// What gossip has counted since the start.
+    #[must_use]
+    pub fn gossip(&self) -> GossipStatus {
+        let Some((swim, net)) = self.gossip.get() else {
+            return GossipStatus::default();
+        };
+        let (swim, net) = (swim.get(), net.get());
+        GossipStatus {
+            suspicions: swim.suspicions,
+            refutations: swim.refutations,
+            downs: swim.downs,
+            datagrams_out: net.sent,
+            datagrams_in: net.received,
+            datagrams_refused: net.refused + swim.malformed,
+            datagrams_failed: net.failed,
         }
     }
 
@@ -310,6 +359,7 @@ impl Reporter {
             state: self.readiness.state(),
             uptime_ms: self.uptime_ms(),
             members: members.collect(),
+            gossip: self.gossip(),
             partitions: PartitionStatus {
                 total: usize::from(crate::key::PARTITION_COUNT),
                 owned: map.owned_by(me),

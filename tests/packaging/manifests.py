@@ -156,10 +156,13 @@ def check_together(documents):
     need(user and int(user[1]) == everyone["runAsUser"], "the image has another user")
 
     policy = found["NetworkPolicy", "smache"]["spec"]
+    need(ports["gossip"] == ports["cluster"], "datagrams go to the number of the cluster port")
+    allowed = {(port["protocol"], port["port"]) for rule in policy["ingress"] for port in rule["ports"]}
+    need({("TCP", "cluster"), ("UDP", "gossip")} <= allowed, "NetworkPolicy: the nodes cannot gossip")
     for rule in policy["ingress"]:
         named = {port["port"] for port in rule["ports"]}
         need(named <= set(ports), "NetworkPolicy: no such port")
-        if "cluster" in named:
+        if named & {"cluster", "gossip"}:
             peers = [peer["podSelector"]["matchLabels"] for peer in rule.get("from", [])]
             need(peers == [selectors["NetworkPolicy"]], "NetworkPolicy: others than the nodes reach the cluster port")
 

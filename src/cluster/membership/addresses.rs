@@ -112,6 +112,11 @@ impl Addresses {
         }
     }
 
+    /// The node that a dial of this address has led to.
+    pub(super) fn leads_to(&self, address: &str) -> Option<NodeId> {
+        self.known.get(address)?.leads_to
+    }
+
     /// Whether all uplinks lead to this node, so that there is nobody to wait for.
     pub(super) fn uplinks_are_self(&self) -> bool {
         let mut uplinks = self.known.values().filter(|known| known.uplink).peekable();

@@ -8,7 +8,7 @@ use crate::cluster::transport::SessionId;
 use crate::version::NodeId;
 
 /// The version of what nodes say to each other. Nodes of different versions refuse each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The spans that the machine goes by.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +17,23 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// A session from which nothing was heard for so long is closed.
     pub silence: Duration,
-    /// A member without a session is down after this.
+    /// A member whose session has ended, and of which nothing is heard since, is down after this.
     pub grace: Duration,
+    /// The same, for a member from which no datagrams come: it can only say that it lives with a new
+    /// session, which takes longer.
+    pub grace_without_datagrams: Duration,
+    /// Something heard over a session vouches for the member's life for so long.
+    pub evidence: Duration,
+    /// A member whose session is silent for so long is suspected.
+    pub doubt: Duration,
+    /// A suspected member that does not refute that is down after this.
+    pub suspicion: Duration,
+    /// A member counts as linked for so long after its session has ended.
+    pub linked: Duration,
+    /// While datagrams came from a member within this time, gossip goes to it by datagram alone.
+    pub datagrams: Duration,
+    /// A member whose session lives while no datagram comes for so long is told to the log.
+    pub blocked: Duration,
     /// The first pause before a dial is repeated; it doubles up to `redial_max`.
     pub redial_min: Duration,
     /// The longest pause between dials.
@@ -37,6 +52,13 @@ impl Default for Timing {
             heartbeat: Duration::from_millis(500),
             silence: Duration::from_secs(4),
             grace: Duration::from_millis(500),
+            grace_without_datagrams: Duration::from_secs(2),
+            evidence: Duration::from_secs(1),
+            doubt: Duration::from_millis(1_250),
+            suspicion: Duration::from_secs(2),
+            linked: Duration::from_secs(1),
+            datagrams: Duration::from_secs(2),
+            blocked: Duration::from_secs(10),
             redial_min: Duration::from_millis(100),
             redial_max: Duration::from_secs(3),
             forget: Duration::from_secs(3_600),
@@ -64,12 +86,18 @@ pub enum Message {
     Hello {
         /// [`PROTOCOL`].
         protocol: u32,
+        /// The cluster's name. A message of an older protocol has none.
+        #[serde(default)]
+        cluster: String,
         /// `host:port` of the sender's cluster listener; an empty host means the one it came from.
         address: String,
         /// Whether the sender serves already.
         serving: bool,
         /// Whom else it knows to be up, or leaving: one that leaves may still own something.
         members: Vec<Acquaintance>,
+        /// How often the sender has come back among the living since its start.
+        #[serde(default)]
+        renewal: u32,
     },
     /// Repeated, so that silence means something.
     Beat {
@@ -88,6 +116,8 @@ pub enum Message {
     Gone,
     /// The receiver may not join.
     Refused(String),
+    /// Gossip, to a node from which no datagrams come.
+    Swim(Vec<u8>),
 }
 
 /// What the shell has to do.
@@ -97,13 +127,15 @@ pub enum Action {
     Dial(String),
     /// Send this on that session.
     Send(SessionId, Message),
+    /// Send this packet to this address; it may be lost.
+    Datagram(String, Vec<u8>),
     /// Close this session.
     Close(SessionId, String),
     /// A session with this node is agreed on: from now on it may be used.
     Connected(NodeId, SessionId),
     /// The node was restarted: what it held is gone.
     Restarted(NodeId),
-    /// The members have changed.
+    /// The members have changed: who is alive, eligible or linked, or what they say of themselves.
     Changed,
     /// This node takes part from now on.
     Serve {

@@ -330,6 +330,7 @@ fn what_is_printed_loads_to_the_same() {
     let secret = secret.display().to_string();
     let all: Vec<(&str, &str)> = vec![
         ("node-name", "two@[::1]"),
+        ("cluster-name", "another"),
         ("bind", "0.0.0.0"),
         ("port", "0"),
         ("cluster-bind", "::"),

@@ -70,6 +70,21 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "cluster-name",
+        group: CLUSTER,
+        placeholder: "NAME",
+        help: "Name of the cluster, the same on every node of it. Nodes of clusters with different \
+               names refuse each other",
+        read: |d, raw| {
+            let name = value::text(raw)?;
+            value::check_cluster_name(&name)?;
+            d.config.cluster_name = name;
+            Ok(())
+        },
+        show: |d| quoted(&d.config.cluster_name),
+        ..PLAIN
+    },
+    Setting {
         name: "cluster-bind",
         group: CLUSTER,
         placeholder: "ADDRESS",
@@ -83,7 +98,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "cluster-port",
         group: CLUSTER,
         placeholder: "PORT",
-        help: "TCP port for the other nodes; by default the HTTP port + 500",
+        help: "Port for the other nodes, TCP and UDP; by default the HTTP port + 500",
         read: |d, raw| value::port(raw).map(|port| d.config.cluster_port = Port::Exactly(port)),
         show: |d| port(d.config.cluster_port),
         ..PLAIN

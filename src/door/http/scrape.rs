@@ -14,6 +14,7 @@ pub(super) fn text(shared: &Shared) -> String {
     node(shared, &mut sheet);
     table(shared, &mut sheet);
     cluster(shared, &mut sheet);
+    gossip(shared, &mut sheet);
     peers(shared, &mut sheet);
     security(shared, &mut sheet);
     writers(shared, &mut sheet);
@@ -94,6 +95,37 @@ fn table(shared: &Shared, sheet: &mut Sheet) {
         "smache_memory_limit_bytes",
         "Bytes that the process may hold resident; entries are evicted to stay below",
         reporter.memory_limit_bytes() as f64,
+    );
+}
+
+fn gossip(shared: &Shared, sheet: &mut Sheet) {
+    let gossip = shared.context.reporter.gossip();
+    sheet.counter(
+        "smache_gossip_suspicions",
+        "Members that this node began to suspect of being down",
+        gossip.suspicions,
+    );
+    sheet.counter(
+        "smache_gossip_refutations",
+        "Suspicions of this node by others that it refuted",
+        gossip.refutations,
+    );
+    sheet.counter(
+        "smache_gossip_downs",
+        "Members that went down, by the word of this node or of others",
+        gossip.downs,
+    );
+    let what = |name: &str| vec![("what", name.to_owned())];
+    sheet.counters(
+        "smache_datagrams",
+        "Gossip datagrams: sent, received, refused (foreign, broken, seen before or too many), and \
+         failed for want of the system or of room in a queue",
+        [
+            (what("sent"), gossip.datagrams_out),
+            (what("received"), gossip.datagrams_in),
+            (what("refused"), gossip.datagrams_refused),
+            (what("failed"), gossip.datagrams_failed),
+        ],
     );
 }
 

@@ -66,7 +66,15 @@ impl Inner {
         let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(&address));
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return self.dial_failed(address, error.to_string()),
+            Ok(Err(error)) => {
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                let error = error.to_string();
+                return (self.sink)(Event::DialFailed {
+                    address,
+                    error,
+                    refused,
+                });
+            }
             Err(_) => return self.dial_failed(address, "timed out".to_owned()),
         };
         let (peer, local) = match (stream.peer_addr(), stream.local_addr()) {
@@ -92,7 +100,11 @@ impl Inner {
     }
 
     pub(super) fn dial_failed(&self, address: String, error: String) {
-        (self.sink)(Event::DialFailed { address, error });
+        (self.sink)(Event::DialFailed {
+            address,
+            error,
+            refused: false,
+        });
     }
 
     fn open_plain(&self, stream: TcpStream, pending: Pending) {
