@@ -81,7 +81,7 @@ impl Shared {
     pub(crate) fn complain(&self, what: String) {
         let mut complaints = self.complaints.lock().unwrap();
         if complaints.len() < COMPLAINTS_MAX {
-            complaints.push(format!("at {} ms: {what}", self.ms()));
+            complaints.push(what);
         }
     }
 }

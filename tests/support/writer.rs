@@ -196,7 +196,8 @@ impl Writer {
                 let (before, value) = (*tally, counter(response));
                 if !tally.acknowledged(value) {
                     let what = format!("{target} is {value} through {node}, after {before:?}");
-                    self.shared.complain(what);
+                    let key = format!("counters:w{}-{place}", self.id);
+                    self.complain(what, &key).await;
                 }
             }
             outcome => {
@@ -223,7 +224,8 @@ impl Writer {
             self.shared.counts.stale.fetch_add(1, Ordering::Relaxed);
         } else {
             let what = format!("{target} is {value} through {node}, not {tally:?}");
-            self.shared.complain(what);
+            let key = format!("counters:w{}-{place}", self.id);
+            self.complain(what, &key).await;
         }
     }
 
@@ -231,7 +233,8 @@ impl Writer {
         let key = self.slots[place].key.clone();
         if let Some((response, span)) = self.answer(node, &target(&key), true).await {
             let expected = &mut self.slots[place].expected;
-            judge(&self.shared, node, &key, expected, &response, span);
+            let wrong = judge(&self.shared, node, &key, expected, &response, span);
+            self.complain_of(wrong, &key).await;
         }
     }
 
@@ -243,7 +246,8 @@ impl Writer {
         let key = self.retired[place].key.clone();
         if let Some((response, span)) = self.answer(node, &target(&key), true).await {
             let expected = &mut self.retired[place].expected;
-            judge(&self.shared, node, &key, expected, &response, span);
+            let wrong = judge(&self.shared, node, &key, expected, &response, span);
+            self.complain_of(wrong, &key).await;
         }
     }
 
@@ -277,6 +281,29 @@ impl Writer {
         }
     }
 
+    async fn complain_of(&mut self, wrong: Option<String>, key: &str) {
+        if let Some(what) = wrong {
+            self.complain(what, key).await;
+        }
+    }
+
+    /// Complains, with what all nodes say of the key.
+    async fn complain(&mut self, what: String, key: &str) {
+        let at_ms = self.shared.ms();
+        let nodes = self.shared.nodes.lock().unwrap().clone();
+        let mut said = String::new();
+        for node in nodes {
+            for path in ["/api/locate", "/api"] {
+                let target = format!("{path}?key={key}");
+                let (outcome, _) = self.caller.ask(node, "GET", &target, "").await;
+                if let Outcome::Answered(response) = outcome {
+                    said += &format!("\n    {node}: {}", response.body);
+                }
+            }
+        }
+        self.shared.complain(format!("at {at_ms} ms: {what}{said}"));
+    }
+
     /// Reads everything through each of these nodes.
     pub(crate) async fn read_back(mut self, nodes: Vec<SocketAddr>) {
         let mut slots = std::mem::take(&mut self.slots);
@@ -286,7 +313,8 @@ impl Writer {
                 let answer = self.answer(*node, &target(&slot.key), false).await;
                 if let Some((response, span)) = answer {
                     let expected = &mut slot.expected;
-                    judge(&self.shared, *node, &slot.key, expected, &response, span);
+                    let wrong = judge(&self.shared, *node, &slot.key, expected, &response, span);
+                    self.complain_of(wrong, &slot.key).await;
                 }
             }
         }
@@ -317,7 +345,7 @@ fn counter(response: &Response) -> u64 {
     value.unwrap_or_else(|| panic!("no counter: {response:?}"))
 }
 
-/// Compares an answer with what is known.
+/// Compares an answer with what is known: what is wrong with it.
 fn judge(
     shared: &Shared,
     node: SocketAddr,
@@ -325,7 +353,7 @@ fn judge(
     expected: &mut Expected,
     response: &Response,
     span: Span,
-) {
+) -> Option<String> {
     let json = response.json();
     let data = &json["data"];
     let seen = if data.is_null() {
@@ -341,18 +369,18 @@ fn judge(
     };
     let lenient = shared.lenient.load(Ordering::SeqCst);
     if expected.admits(&seen, span, !lenient) && (data.is_null() || data["by"] == *key) {
-        return;
+        return None;
     }
     if lenient {
         shared.counts.stale.fetch_add(1, Ordering::Relaxed);
-        return;
+        return None;
     }
     if seen == Seen::Missing && expected.must_be_there() {
         shared.counts.misses.fetch_add(1, Ordering::Relaxed);
     }
     let from = &json["node"];
-    shared.complain(format!(
+    Some(format!(
         "{key} is {seen:?}, by {data} of {from} through {node}, not {expected:?} (asked {} ms ago)",
         span.from.elapsed().as_millis()
-    ));
+    ))
 }
