@@ -456,7 +456,8 @@ impl Ownership {
         if std::mem::take(&mut self.outbox.level) {
             self.level();
         }
-        let outbox = std::mem::take(&mut self.outbox);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        outbox.map_changed |= !outbox.dirty.is_empty();
         let mut actions = Vec::new();
         if !outbox.reset.is_empty() {
             actions.push(Action::Reset(outbox.reset.into_iter().collect()));

@@ -413,7 +413,13 @@ fn agree(seen: &[Value]) -> bool {
     let first = shares(&seen[0]);
     let sound = |status: &Value| {
         let partitions = &status["partitions"];
+        let copies = &status["replication"];
+        let no = |what: &str| copies[what] == 0;
         status["state"] == "ready"
+            && no("departing")
+            && no("conceded")
+            && no("merging")
+            && (seen.len() == 1 || no("missing_copies"))
             && partitions["arriving"] == 0
             && partitions["unowned"] == 0
             && shares(status) == first
