@@ -11,7 +11,7 @@ impl Ownership {
         if !self.serving {
             return;
         }
-        for partition in PartitionId::all() {
+        for partition in self.partitions() {
             let owner = self.held[partition.index()].owner;
             match owner {
                 Some(owner) if owner == self.me => self.level_mine(partition),
