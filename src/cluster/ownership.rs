@@ -349,7 +349,10 @@ impl Ownership {
 
     fn tell_all(&mut self, peer: NodeId) {
         let all = self.report(self.partitions());
-        if !all.is_empty() {
+        if self.may_found {
+            self.outbox.sends.push((peer, Message::All(all)));
+        } else if !all.is_empty() {
+            // Who was not yet told all cannot tell all.
             self.outbox.sends.push((peer, Message::Held(all)));
         }
     }
@@ -378,6 +381,10 @@ impl Ownership {
     pub fn receive(&mut self, from: NodeId, message: Message) {
         match message {
             Message::Held(holdings) => self.on_held(from, &holdings),
+            Message::All(holdings) => {
+                self.on_held(from, &holdings);
+                self.may_found = true;
+            }
             Message::Digest(theirs) => {
                 if theirs != self.digest() {
                     self.tell_all(from);

@@ -20,7 +20,7 @@ use crate::sabotage::Sabotage;
 /// Partitions of a simulated cluster: few, since each tick looks at all of them.
 pub const PARTITIONS: u16 = 32;
 /// So many events of a failing world are shown.
-const LOG_MAX: usize = 100;
+const LOG_MAX: usize = 120;
 /// Most hosts.
 pub const PLACES: usize = 7;
 
@@ -204,7 +204,7 @@ impl Context {
     pub fn write_log(&self, what: String) {
         let now = self.now - 1_000_000_000;
         LOG.with_borrow_mut(|log| {
-            if log.len() == LOG_MAX {
+            if log.len() >= LOG_MAX && std::env::var_os("SIM_LOG").is_none() {
                 log.pop_front();
             }
             log.push_back(format!("{now:>6} {what}"));

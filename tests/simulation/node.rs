@@ -54,6 +54,8 @@ pub struct Node {
     pub serving: bool,
     pub leaving: bool,
     pub departed: bool,
+    /// It was not let in, and ends.
+    pub refused: bool,
     /// The owners by the published map.
     pub owners: Vec<Option<NodeId>>,
     pub links: BTreeMap<NodeId, SessionId>,
@@ -125,6 +127,7 @@ impl Node {
             serving: false,
             leaving: false,
             departed: false,
+            refused: false,
             owners: vec![None; usize::from(PARTITION_COUNT)],
             links: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -337,8 +340,12 @@ impl Node {
                 let at = context.now + CLOSE_AFTER_MS;
                 context.schedule_at(at, self.place, Event::CloseNow(session));
             }
-            Output::Link(node, session) => self.link(node, session),
+            Output::Link(node, session) => {
+                note!(context, "n{} links {session}", self.place);
+                self.link(node, session);
+            }
             Output::Unlink(node) => {
+                note!(context, "n{} unlinks n{}", self.place, context.places[&node]);
                 self.lanes.lane(node).suspend();
                 self.links.remove(&node);
             }
@@ -363,7 +370,10 @@ impl Node {
                 self.serving = true;
                 context.open.insert(self.place);
             }
-            Output::Refused(why) => panic!("n{} was refused: {why}", self.place),
+            Output::Refused(why) => {
+                note!(context, "n{} was refused: {why}", self.place);
+                self.refused = true;
+            }
         }
     }
 
@@ -394,11 +404,9 @@ impl Node {
             return;
         };
         self.links.insert(node, session);
-        if link.lane.is_none() {
-            let lane = self.lanes.lane(node);
-            link.lane = Some(Arc::clone(&lane));
-            lane.open(Arc::new(Outbox(session, Arc::clone(&self.sent))));
-        }
+        let lane = self.lanes.lane(node);
+        link.lane = Some(Arc::clone(&lane));
+        lane.open(Arc::new(Outbox(session, Arc::clone(&self.sent))));
     }
 
     /// A role as the writers know it: with lanes for nodes.

@@ -370,7 +370,7 @@ impl Node {
             return;
         };
         let wanted = |partition| drop.partitions.binary_search(&partition).is_ok();
-        match core.drop_partitions(wanted, drop.cursor, 3) {
+        match core.drop_partitions(wanted, drop.cursor, 30) {
             Some(cursor) => drop.cursor = cursor,
             None => (drop.core, drop.cursor) = (drop.core + 1, Cursor::default()),
         }

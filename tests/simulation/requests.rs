@@ -2,6 +2,7 @@
 //! the same rules as the router's, without its tasks.
 
 use bytes::Bytes;
+use smache::clock::UnixMs;
 use smache::cluster::codec::{PartitionSet, Pull};
 use smache::cluster::transport::SessionId;
 use smache::command::{Command, Entry, OperationId, Reply};
@@ -271,7 +272,9 @@ impl Node {
         let core = self.core(partition);
         let outcome = core.apply(partition, command, operation, clock);
         if let Ok(Outcome::Done(Reply::Value(Some(Entry { expires_at, .. })), _)) = &outcome {
-            let expired = expires_at.is_some_and(|at| at <= clock);
+            let skew = context.settings.skew_ms.unsigned_abs();
+            let latest = UnixMs(context.now.saturating_sub(skew)).max(clock);
+            let expired = expires_at.is_some_and(|at| at <= latest);
             assert!(!expired, "n{} serves an expired {}", self.place, command.key());
         }
         if let Some(before) = before {

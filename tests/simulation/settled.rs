@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use smache::clock::UnixMs;
-use smache::cluster::ownership::Figures;
+use smache::cluster::ownership::{Figures, Role};
 use smache::cluster::rendezvous;
 use smache::command::{Entry, Kind};
 use smache::key::PartitionId;
@@ -47,7 +47,9 @@ impl World {
                 return Err(format!("n{place} has {left}"));
             }
             if !node.pulls.is_empty() || !node.drains.is_empty() || !node.drops.is_empty() {
-                return Err(format!("n{place} is at work"));
+                let (pulls, drains, drops) =
+                    (node.pulls.len(), node.drains.len(), node.drops.len());
+                return Err(format!("n{place}: {pulls} pulls, {drains} drains, {drops} drops"));
             }
             let kept = node.lanes.counters().bytes;
             if kept > 0 && self.context.clients_stopped {
@@ -63,6 +65,10 @@ impl World {
                 let agreed = first.map(|node| node.machine.ownership().holding(partition));
                 if agreed != Some(held) {
                     return Err(format!("n{place} holds {held:?} for {partition}"));
+                }
+                let role = node.machine.ownership().role(partition);
+                if !order.contains(&node.identity.id) && *role != Role::Elsewhere {
+                    return Err(format!("n{place} is still {role:?} of {partition}"));
                 }
                 let backups: BTreeSet<NodeId> = held.backups.nodes().iter().copied().collect();
                 let wanted: BTreeSet<NodeId> = order.iter().skip(1).copied().collect();

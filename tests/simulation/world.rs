@@ -61,6 +61,10 @@ impl World {
         self.check_bounds(place);
         if matches!(event, Event::Gone) {
             self.remove(place);
+        } else if self.nodes[&place].refused {
+            // Whoever runs it starts it again.
+            self.remove(place);
+            self.start(place);
         }
     }
 

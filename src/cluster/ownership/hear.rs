@@ -14,7 +14,6 @@ const NOTICE_MS: u64 = 5_000;
 
 impl Ownership {
     pub(super) fn on_held(&mut self, from: NodeId, holdings: &[Holding]) {
-        self.may_found = true;
         let mut outranked = Vec::new();
         let count = self.held.len();
         for holding in holdings.iter().filter(|h| usize::from(h.partition) < count) {

@@ -20,6 +20,8 @@ impl Ownership {
                         self.succeed(partition);
                     }
                 }
+                // What an earlier life of this node owned, a copy may be about to take over.
+                None if self.rumours.contains_key(&partition) => {}
                 None if self.may_found && self.is_target(partition) => self.take(partition, 1),
                 None => {}
             }

@@ -11,9 +11,16 @@ use super::{Checker, Sort};
 impl Checker {
     /// A node has applied a write, where it found `before`.
     pub fn applied(&mut self, key: &Key, before: Option<Version>, after: Option<Version>) {
-        if let Some(after) = after.filter(|after| Some(*after) != before) {
-            let key = Bytes::copy_from_slice(key.as_bytes());
-            self.replaced.insert((key, after), before);
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        match (before, after) {
+            (before, Some(after)) if Some(after) != before => {
+                self.replaced.insert((key, after), before);
+            }
+            // A node without company keeps nothing of what it deletes: nobody can bring it back.
+            (Some(before), None) => {
+                self.deleted_alone.entry(key).or_default().insert(before);
+            }
+            _ => {}
         }
     }
 
@@ -34,7 +41,9 @@ impl Checker {
         let name = Bytes::copy_from_slice(history.key.as_bytes());
         let mut accounted = BTreeSet::new();
         let discarded = self.discarded.get(&name).cloned().unwrap_or_default();
-        for version in found.into_iter().chain(discarded.iter().copied()) {
+        let deleted = self.deleted_alone.get(&name).cloned().unwrap_or_default();
+        let known = discarded.iter().chain(&deleted).copied();
+        for version in found.into_iter().chain(known) {
             let mut at = Some(version);
             while let Some(version) = at.filter(|version| accounted.insert(*version)) {
                 let replaced = self.replaced.get(&(name.clone(), version));
