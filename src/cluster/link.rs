@@ -13,9 +13,10 @@
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rapidhash::RapidHashMap;
@@ -71,7 +72,7 @@ pub(super) struct Link {
     /// Held by whoever is sending, so that frames keep their order.
     sending: Mutex<()>,
     /// The effects that go over this session, once they do.
-    lane: OnceLock<Arc<Lane>>,
+    lane: ArcSwapOption<Lane>,
 }
 
 #[derive(Default)]
@@ -152,7 +153,7 @@ impl Link {
             received: AtomicU64::new(0),
             work: Notify::new(),
             sending: Mutex::new(()),
-            lane: OnceLock::new(),
+            lane: ArcSwapOption::empty(),
         })
     }
 
@@ -290,17 +291,17 @@ impl Link {
         self.wake();
     }
 
-    /// Effects of this lane go over the session from now on.
+    /// Effects of this lane go over the session from now on. They may have done so before, and over
+    /// another session since; and the lane is another one if the node was held for dead meanwhile.
     pub(super) fn carry(self: &Arc<Link>, lane: Arc<Lane>) {
-        if self.lane.set(Arc::clone(&lane)).is_ok() {
-            lane.open(Arc::clone(self) as Arc<dyn Outlet>);
-        }
+        self.lane.store(Some(Arc::clone(&lane)));
+        lane.open(Arc::clone(self) as Arc<dyn Outlet>);
     }
 
     /// What the other end says of the effects that it was sent: those who waited for it come out.
     pub(super) fn answered(&self, answers: &Answers) -> Vec<Finished> {
         let mut finished = Vec::new();
-        if let Some(lane) = self.lane.get() {
+        if let Some(lane) = self.lane.load().as_ref() {
             lane.answered(&answers.taken, true, &mut finished);
             lane.answered(&answers.refused, false, &mut finished);
         }

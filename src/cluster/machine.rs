@@ -11,7 +11,7 @@ use super::membership::{self, Membership};
 use super::ownership::{self, Members, Ownership, Part, Role};
 use super::transport::{Identity, SessionId};
 use crate::clock::UnixMs;
-use crate::key::PartitionId;
+use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::router::{Load, PartitionMap};
 use crate::version::NodeId;
 
@@ -78,10 +78,23 @@ impl Machine {
     /// The machine at a node's start.
     #[must_use]
     pub fn new(options: membership::Options, backups: usize, now: UnixMs) -> Machine {
+        Machine::small(options, backups, PARTITION_COUNT, now)
+    }
+
+    /// The machine of a cluster of fewer partitions, for a simulation: all its nodes must have as
+    /// many.
+    #[must_use]
+    pub fn small(
+        options: membership::Options,
+        backups: usize,
+        partitions: u16,
+        now: UnixMs,
+    ) -> Machine {
         Machine {
             ownership: Ownership::new(ownership::Options {
                 me: options.identity.id,
                 backups,
+                partitions,
             }),
             membership: Membership::new(options, now),
             links: BTreeMap::new(),

@@ -61,6 +61,9 @@ pub struct Options {
     pub me: NodeId,
     /// How many backups a partition should have.
     pub backups: usize,
+    /// How many partitions there are: [`PARTITION_COUNT`], or fewer in a simulation, where the
+    /// work for each is repeated millions of times.
+    pub partitions: u16,
 }
 
 /// Who is there, as membership says.
@@ -190,7 +193,7 @@ impl Ownership {
     /// The machine of a node that owns nothing and knows nobody.
     #[must_use]
     pub fn new(options: Options) -> Ownership {
-        let count = usize::from(PARTITION_COUNT);
+        let count = usize::from(options.partitions.min(PARTITION_COUNT));
         Ownership {
             me: options.me,
             backups: options.backups.min(COPIES_MAX - 1),
@@ -324,9 +327,14 @@ impl Ownership {
         let nodes: BTreeSet<NodeId> = eligible.filter(|node| wanted(*node)).collect();
         let count = self.backups + 1;
         let order = |partition| rendezvous::order(&nodes, partition, count);
-        PartitionId::all()
+        self.partitions()
             .map(|partition| order(partition).into_iter().collect())
             .collect()
+    }
+
+    /// All partitions.
+    fn partitions(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        PartitionId::all().take(self.held.len())
     }
 
     /// A node was restarted: what it held is gone, although it is alive again.
@@ -352,8 +360,11 @@ impl Ownership {
     }
 
     fn tell_all(&mut self, peer: NodeId) {
-        let all = self.report(PartitionId::all());
-        if !all.is_empty() {
+        let all = self.report(self.partitions());
+        if self.may_found {
+            self.outbox.sends.push((peer, Message::All(all)));
+        } else if !all.is_empty() {
+            // Who was not yet told all cannot tell all.
             self.outbox.sends.push((peer, Message::Held(all)));
         }
     }
@@ -382,6 +393,10 @@ impl Ownership {
     pub fn receive(&mut self, from: NodeId, message: Message) {
         match message {
             Message::Held(holdings) => self.on_held(from, &holdings),
+            Message::All(holdings) => {
+                self.on_held(from, &holdings);
+                self.may_found = true;
+            }
             Message::Digest(theirs) => {
                 if theirs != self.digest() {
                     self.tell_all(from);

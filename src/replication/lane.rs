@@ -51,11 +51,15 @@ struct Kept {
 const KEPT_BYTES: usize = 64;
 
 impl Lane {
-    fn new(node: NodeId, bytes_max: usize) -> Lane {
+    fn new(node: NodeId, bytes_max: usize, first: u64) -> Lane {
+        let state = State {
+            first,
+            ..State::default()
+        };
         Lane {
             node,
             bytes_max,
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
     }
 
@@ -133,16 +137,20 @@ impl Lane {
     }
 
     /// The node is held for dead, and is no copy of anything any more: all who wait are released.
-    fn close(&self, out: &mut Vec<Finished>) {
+    /// Returns the number that the next effect would have had.
+    fn close(&self, out: &mut Vec<Finished>) -> u64 {
         let mut state = self.state.lock();
         state.closed = true;
         state.outlet = None;
         state.bytes = 0;
         let kept = std::mem::take(&mut state.kept);
+        let next = state.first + kept.len() as u64;
+        state.first = next;
         drop(state);
         for ticket in kept.into_iter().flatten().filter_map(|kept| kept.ticket) {
             ticket.answered(true, out);
         }
+        next
     }
 
     /// The number that the next effect will have.
@@ -193,6 +201,9 @@ pub struct Lanes(Arc<Inner>);
 struct Inner {
     bytes_max: usize,
     lanes: ArcSwap<RapidHashMap<NodeId, Arc<Lane>>>,
+    /// The first number of the next lane to a node whose lane was closed: an answer that is still
+    /// on its way must not be taken for one to an effect of the next lane.
+    first: Mutex<RapidHashMap<NodeId, u64>>,
     refused: AtomicU64,
 }
 
@@ -203,6 +214,7 @@ impl Lanes {
         Lanes(Arc::new(Inner {
             bytes_max,
             lanes: ArcSwap::default(),
+            first: Mutex::default(),
             refused: AtomicU64::new(0),
         }))
     }
@@ -213,7 +225,8 @@ impl Lanes {
         if let Some(lane) = self.0.lanes.load().get(&node) {
             return Arc::clone(lane);
         }
-        let fresh = Arc::new(Lane::new(node, self.0.bytes_max));
+        let first = self.0.first.lock().get(&node).copied().unwrap_or_default();
+        let fresh = Arc::new(Lane::new(node, self.0.bytes_max, first));
         self.0.lanes.rcu(|lanes| {
             let mut lanes = RapidHashMap::clone(lanes);
             lanes.entry(node).or_insert_with(|| Arc::clone(&fresh));
@@ -225,16 +238,16 @@ impl Lanes {
     /// Ends the lane to a node that is held for dead; the next one begins anew.
     #[must_use]
     pub fn close(&self, node: NodeId) -> Vec<Finished> {
-        let lane = self.0.lanes.load().get(&node).cloned();
+        let mut finished = Vec::new();
+        if let Some(lane) = self.0.lanes.load().get(&node) {
+            let next = lane.close(&mut finished);
+            self.0.first.lock().insert(node, next);
+        }
         self.0.lanes.rcu(|lanes| {
             let mut lanes = RapidHashMap::clone(lanes);
             lanes.remove(&node);
             lanes
         });
-        let mut finished = Vec::new();
-        if let Some(lane) = lane {
-            lane.close(&mut finished);
-        }
         finished
     }
 

@@ -24,7 +24,7 @@ use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::replication::{
     Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_put,
 };
-use crate::table::{Cursor, Table};
+use crate::table::{Cursor, Stats, Table};
 use crate::version::{HlcSource, NodeId, TAKEOVER_MS, Version};
 
 /// Operations that nodes named: longer than any request may take.
@@ -180,8 +180,16 @@ impl Core {
         &self.roles[partition.index()]
     }
 
-    pub(super) fn turn(&self, partition: PartitionId) -> u32 {
+    /// A number that changes whenever the role of a partition is set.
+    #[must_use]
+    pub fn turn(&self, partition: PartitionId) -> u32 {
         self.turns[partition.index()]
+    }
+
+    /// The table's counters and sizes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.table.stats()
     }
 
     /// Effects of owners that a copy here took without having had the entry before.

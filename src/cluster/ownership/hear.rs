@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Held, Holding, Message, Ownership, Part, REPEAT_TICKS, RUMOUR_TICKS, UNLISTED_TICKS, known,
 };
-use crate::key::{PARTITION_COUNT, PartitionId};
+use crate::key::PartitionId;
 use crate::version::NodeId;
 
 /// When two sides of a cut parted is known as well as a death is noticed: so much later, at most
@@ -14,9 +14,9 @@ const NOTICE_MS: u64 = 5_000;
 
 impl Ownership {
     pub(super) fn on_held(&mut self, from: NodeId, holdings: &[Holding]) {
-        self.may_found = true;
         let mut outranked = Vec::new();
-        for holding in holdings.iter().filter(|h| h.partition < PARTITION_COUNT) {
+        let count = self.held.len();
+        for holding in holdings.iter().filter(|h| usize::from(h.partition) < count) {
             let partition = PartitionId(holding.partition);
             let ours = self.held[partition.index()];
             let theirs = holding.held();

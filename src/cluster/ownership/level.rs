@@ -11,7 +11,7 @@ impl Ownership {
         if !self.serving {
             return;
         }
-        for partition in PartitionId::all() {
+        for partition in self.partitions() {
             let owner = self.held[partition.index()].owner;
             match owner {
                 Some(owner) if owner == self.me => self.level_mine(partition),
@@ -20,6 +20,8 @@ impl Ownership {
                         self.succeed(partition);
                     }
                 }
+                // What an earlier life of this node owned, a copy may be about to take over.
+                None if self.rumours.contains_key(&partition) => {}
                 None if self.may_found && self.is_target(partition) => self.take(partition, 1),
                 None => {}
             }

@@ -119,6 +119,8 @@ impl Holding {
 pub enum Message {
     /// These are held so, as far as the sender knows.
     Held(Vec<Holding>),
+    /// The same of all that anybody holds: what is not named here nobody owns.
+    All(Vec<Holding>),
     /// A hash of all that the sender believes to be held; whoever believes otherwise answers with
     /// all that it knows.
     Digest(u64),
