@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod certs;
 mod client;
+mod handoff;
 mod keys;
 mod load;
 mod pretty;
@@ -25,7 +26,8 @@ Examples:
   smache put greeting '{\"text\":\"hello\"}' --ttl 30s    keep a document for thirty seconds
   smache get greeting                                 and have it back
   smache load airports.csv --key iata                 one document for every row
-  smache status                                       members, partitions, keys, memory
+  smache status                                       members, partitions, copies, keys, memory
+  smache handoff pause                                have entries from other nodes wait
   smache certs certs --name one@localhost             certificates for TLS between nodes
 
 Exit codes:
@@ -52,8 +54,10 @@ enum Command {
     Put(keys::Put),
     /// Remove a key.
     Del(keys::Del),
-    /// Show a node's cluster: members, partitions, keys, memory, hit ratio.
+    /// Show a node's cluster: members, partitions, copies, keys, memory, hit ratio.
     Status(status::Args),
+    /// Show handoffs to a node, pause them, or let them go on.
+    Handoff(handoff::Args),
     /// Load a file: NDJSON, CSV or GeoJSON.
     Load(load::Args),
     /// Make a development CA, and certificates for nodes.
@@ -106,6 +110,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Put(args) => client::block_on(args.run()),
         Command::Del(args) => client::block_on(args.run()),
         Command::Status(args) => client::block_on(args.run()),
+        Command::Handoff(args) => client::block_on(args.run()),
         Command::Load(args) => client::block_on(args.run()),
         Command::Certs(args) => args.run(),
         Command::Completions { shell } => {

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::cluster::transport::memory::Network;
-use crate::command::{Command, Condition, Entry, Kind, Reply, json};
+use crate::command::{Command, Condition, Entry, Kind, Reply, counter, json};
+use crate::config::policy::Acknowledge;
 use crate::config::{Config, Secret, Uplink};
 use crate::key::{self, Key};
 use crate::node::status::Status;
@@ -222,6 +223,43 @@ impl Smache {
         Ok(self.execute(&command).await?.reply == Reply::Deleted(true))
     }
 
+    /// Adds to a counter; what it stands at then. One that is not there is made, counted from 0, and
+    /// lives until it is deleted or evicted. An addition whose connection breaks is sent again
+    /// until the request timeout, and is applied once.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use smache::Smache;
+    ///
+    /// let cache = Smache::builder().start().await?;
+    /// assert_eq!(cache.increment("counters:visits", 5).await?, 5);
+    /// assert_eq!(cache.increment("counters:visits", -2).await?, 3);
+    /// # cache.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Error`]: also when the key holds something else than a counter, or the sum is beyond
+    /// 64 bits. Then the value stays as it is.
+    pub async fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
+        let command = Command::Increment {
+            key: self.key(key)?,
+            by,
+            ttl_ms: None,
+            condition: Condition::None,
+        };
+        match self.execute(&command).await?.reply {
+            Reply::Stored { entry, .. } => {
+                Ok(counter::value(Some(entry.as_ref())).map_err(router::Error::from)?)
+            }
+            Reply::ConditionFailed { .. } | Reply::Value(_) | Reply::Deleted(_) => {
+                Err(router::Error::Internal.into())
+            }
+        }
+    }
+
     /// Carries any command out, within the configured request timeout.
     ///
     /// # Errors
@@ -295,6 +333,49 @@ impl Builder {
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Builder {
         self.options.config.max_memory = Some(bytes);
+        self
+    }
+
+    /// Copies of a key on other nodes, besides its owner's: 0 to 3; 1 by default. With fewer nodes
+    /// there are fewer copies, and [`Smache::status`] tells how many are missing. All nodes of a
+    /// cluster should have the same number.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use smache::Smache;
+    /// use smache::config::policy::Acknowledge;
+    ///
+    /// let cache = Smache::builder()
+    ///     .backups(2)
+    ///     .acknowledge(Acknowledge::Backup)
+    ///     .start()
+    ///     .await?;
+    /// // One node alone: each of its partitions lacks both.
+    /// assert_eq!(cache.status().replication.missing_copies, 2 * 4096);
+    /// # cache.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn backups(mut self, copies: u8) -> Builder {
+        self.options.config.backups = copies;
+        self
+    }
+
+    /// What a write waits for: its owner, or, by default, every copy that is in sync as well.
+    #[must_use]
+    pub fn acknowledge(mut self, by: Acknowledge) -> Builder {
+        self.options.config.acknowledge = by;
+        self
+    }
+
+    /// Fewest nodes alive, this one among them, with which writes are taken; with fewer they fail
+    /// with [`router::Error::TooFewMembers`]. 0, the default, takes them always. With more than half
+    /// of the nodes the smaller side of a cut takes none.
+    #[must_use]
+    pub fn min_members(mut self, nodes: usize) -> Builder {
+        self.options.config.min_members = nodes;
         self
     }
 

@@ -152,6 +152,9 @@ pub struct Counters {
     pub forwarded: u64,
     /// Attempts after the first one.
     pub retries: u64,
+    /// Those of them that were made because a link broke, or copies followed another owner, while
+    /// the command was under way: it may have been applied before, and is not applied twice.
+    pub resent: u64,
     /// Commands that got no reply in time.
     pub deadlines: u64,
 }
@@ -171,6 +174,7 @@ struct Inner {
     local: AtomicU64,
     forwarded: AtomicU64,
     retries: AtomicU64,
+    resent: AtomicU64,
     deadlines: AtomicU64,
     /// The first half of operation ids, and the next second half.
     origin: u128,
@@ -210,6 +214,7 @@ impl Router {
             local: AtomicU64::new(0),
             forwarded: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            resent: AtomicU64::new(0),
             deadlines: AtomicU64::new(0),
             origin: OperationId::origin(me, options.boot_epoch),
             next_operation: AtomicU64::new(0),
@@ -502,6 +507,7 @@ impl Router {
             // A write carries an id: it is not applied twice.
             Err(peer::Error::Lost | peer::Error::Refused(Error::Lost { .. })) => {
                 request.lost = Some(peer());
+                self.0.resent.fetch_add(1, Ordering::Relaxed);
                 Ok(Attempt::Again)
             }
             Err(peer::Error::Refused(error)) => Err(error),
@@ -515,6 +521,7 @@ impl Router {
             local: self.0.local.load(Ordering::Relaxed),
             forwarded: self.0.forwarded.load(Ordering::Relaxed),
             retries: self.0.retries.load(Ordering::Relaxed),
+            resent: self.0.resent.load(Ordering::Relaxed),
             deadlines: self.0.deadlines.load(Ordering::Relaxed),
         }
     }

@@ -375,6 +375,7 @@ fn completions_are_printed() {
         let ran = smache(&["completions", shell], &[]);
         assert_eq!(ran.code, Some(0));
         assert!(ran.out.contains("max-memory"), "{shell}");
+        assert!(ran.out.contains("resume"), "{shell}");
     }
     assert_eq!(smache(&["completions", "abacus"], &[]).code, Some(2));
 }
@@ -390,6 +391,8 @@ fn client_commands_refuse_what_they_cannot_mean() {
         &["put", "k", "{}", "--ttl", "0s"],
         &["put", "k", "{}", "--ttl", "30"],
         &["put", "k", "{}", "--if-absent", "--if-match", "x"],
+        &["handoff", "stop"],
+        &["handoff", "pause", "--node", "https://localhost"],
         &["load", "file.txt"],
         &["load", "-"],
         &["load", "file.csv"],

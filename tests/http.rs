@@ -18,6 +18,8 @@ mod counters;
 mod described;
 #[path = "support/door.rs"]
 mod door;
+#[path = "http/handoff.rs"]
+mod handoff;
 #[path = "http/limits.rs"]
 mod limits;
 #[path = "http/memory.rs"]

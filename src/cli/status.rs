@@ -2,6 +2,7 @@
 //!
 //! Every field may be missing, so that this binary can ask older and newer nodes too.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -9,9 +10,15 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::client::NodeArgs;
+use super::handoff::Progress;
 use super::{Outcome, grouped, harmless, print, say};
 
-/// Show a node's cluster: members, partitions, keys, memory, hit ratio.
+/// Bold yellow, and back.
+const WARNING: (&str, &str) = ("\x1b[1;33m", "\x1b[0m");
+
+/// Show a node's cluster: members, partitions, copies, keys, memory, hit ratio.
+///
+/// What is said of copies is about the partitions that this node owns; ask every node for all.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Print the answer as JSON, for programs.
@@ -33,6 +40,7 @@ struct Status {
     uptime_ms: Option<u64>,
     members: Vec<Member>,
     partitions: Partitions,
+    replication: Replication,
     keys: Option<u64>,
     memory: Memory,
     reads: Reads,
@@ -59,6 +67,20 @@ struct Partitions {
     owned: Option<u64>,
     arriving: Option<u64>,
     unowned: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Replication {
+    backed_up: Option<u64>,
+    missing_copies: Option<u64>,
+    departing: Option<u64>,
+    merging: Option<u64>,
+    conceded: Option<u64>,
+    promotions: Option<u64>,
+    taken_empty: Option<u64>,
+    backlog_bytes: Option<u64>,
+    handoff: Progress,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -92,7 +114,9 @@ impl Args {
             print(&answer.body)?;
             print(b"\n")?;
         } else {
-            print(render(&answer.json::<Status>()?).as_bytes())?;
+            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let coloured = std::io::stdout().is_terminal() && !no_color;
+            print(render(&answer.json::<Status>()?, coloured).as_bytes())?;
         }
         Ok(Outcome::Done)
     }
@@ -108,7 +132,7 @@ fn readiness(status: &Status) -> Outcome {
     Outcome::Negative
 }
 
-fn render(status: &Status) -> String {
+fn render(status: &Status, coloured: bool) -> String {
     let mut out = String::new();
     let mut row = |name: &str, value: String| out.push_str(&format!("{name:<12}{value}\n"));
     row(
@@ -137,6 +161,9 @@ fn render(status: &Status) -> String {
             count(unowned)
         ),
     );
+    for (name, value) in replication(&status.replication, coloured) {
+        row(name, value);
+    }
     row("keys", count(status.keys));
     let Memory {
         rss_bytes,
@@ -171,6 +198,63 @@ fn render(status: &Status) -> String {
         out.push_str(&table(&status.members));
     }
     out
+}
+
+/// The lines on copies; none of a node that says nothing of them. What is only so after a cut is
+/// shown only then.
+fn replication(status: &Replication, coloured: bool) -> Vec<(&'static str, String)> {
+    let Some(missing) = status.missing_copies else {
+        return Vec::new();
+    };
+    let (before, after) = match missing > 0 && coloured {
+        true => WARNING,
+        false => ("", ""),
+    };
+    let copies = format!(
+        "{} held for others; {before}{} missing{after}, {} on their way to others; {} not acknowledged",
+        count(status.backed_up),
+        grouped(missing),
+        count(status.departing),
+        size(status.backlog_bytes),
+    );
+    let failures = format!(
+        "{} partitions taken over from dead nodes, {} of them with nothing left",
+        count(
+            status
+                .promotions
+                .map(|some| some + status.taken_empty.unwrap_or(0))
+        ),
+        count(status.taken_empty),
+    );
+    let mut rows = vec![("copies", copies), ("failures", failures)];
+    let handoff = &status.handoff;
+    let is_some = |value: Option<u64>| value.unwrap_or(0) > 0;
+    if handoff.paused == Some(true) || is_some(handoff.under_way) {
+        let paused = if handoff.paused == Some(true) {
+            "PAUSED, "
+        } else {
+            ""
+        };
+        rows.push((
+            "handoffs",
+            format!(
+                "{paused}{} under way to this node",
+                count(handoff.under_way)
+            ),
+        ));
+    }
+    let is_healing = is_some(status.merging) || is_some(status.conceded);
+    if is_healing || is_some(handoff.discarded_writes) || is_some(handoff.repaired) {
+        let healing = format!(
+            "{} merging, {} given up and not merged yet; {} writes discarded, {} copies repaired",
+            count(status.merging),
+            count(status.conceded),
+            count(handoff.discarded_writes),
+            count(handoff.repaired),
+        );
+        rows.push(("healing", healing));
+    }
+    rows
 }
 
 fn table(members: &[Member]) -> String {
@@ -254,14 +338,14 @@ mod tests {
     #[test]
     fn missing_fields_are_dashes() {
         let status: Status = serde_json::from_str("{}").unwrap();
-        let shown = render(&status);
+        let shown = render(&status, false);
         assert!(shown.contains("hit ratio -"), "{shown}");
         assert!(!shown.contains("connections"), "{shown}");
         let status: Status = serde_json::from_str(
             r#"{"members":[{"name":"a@b","later":1}],"reads":{"hits":3,"misses":1}}"#,
         )
         .unwrap();
-        let shown = render(&status);
+        let shown = render(&status, false);
         assert!(shown.contains("hit ratio 75.0%"), "{shown}");
         assert!(shown.contains("a@b     -      -"), "{shown}");
     }
@@ -272,9 +356,52 @@ mod tests {
             r#"{"connections":1200,"members":[{"name":"a@b","cluster_address":":4500"}]}"#,
         )
         .unwrap();
-        let shown = render(&status);
+        let shown = render(&status, false);
         assert!(shown.contains("connections 1,200"), "{shown}");
         assert!(shown.contains("a@b     -      :4500"), "{shown}");
+    }
+
+    #[test]
+    fn copies_that_are_missing_stand_out() {
+        let status = |missing: u64| -> Status {
+            let text = format!(
+                r#"{{"replication":{{"backed_up":2048,"missing_copies":{missing},"departing":3,
+                    "promotions":10,"taken_empty":2,"backlog_bytes":2048,
+                    "handoff":{{"paused":false,"under_way":0}}}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let (plain, coloured) = (render(&status(1_000), false), render(&status(1_000), true));
+        let line = "copies      2,048 held for others; 1,000 missing, 3 on their way to others; \
+                    2.0 KiB not acknowledged\n";
+        assert!(plain.contains(line), "{plain}");
+        assert!(plain.contains("12 partitions taken over"), "{plain}");
+        assert!(plain.contains("2 of them with nothing left"), "{plain}");
+        assert!(
+            !plain.contains('\u{1b}') && !plain.contains("PAUSED"),
+            "{plain}"
+        );
+        let warned = "\u{1b}[1;33m1,000 missing\u{1b}[0m";
+        assert!(coloured.contains(warned), "{coloured}");
+        assert!(!render(&status(0), true).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_pause_and_a_cut_are_shown_while_they_matter() {
+        let status: Status = serde_json::from_str(
+            r#"{"replication":{"missing_copies":0,"merging":5,"conceded":0,
+                "handoff":{"paused":true,"under_way":1,"discarded_writes":4,"repaired":0}}}"#,
+        )
+        .unwrap();
+        let shown = render(&status, false);
+        assert!(shown.contains("handoffs    PAUSED, 1 under way"), "{shown}");
+        assert!(shown.contains("healing     5 merging"), "{shown}");
+        assert!(shown.contains("4 writes discarded"), "{shown}");
+        let older = render(&Status::default(), false);
+        assert!(
+            !older.contains("copies") && !older.contains("healing"),
+            "{older}"
+        );
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub struct Counters {
     pub malformed: u64,
     /// Bytes queued for and under way to peers now.
     pub backlog_bytes: u64,
+    /// Effects of peers that were refused because their versions are too far in the future.
+    pub from_the_future: u64,
 }
 
 /// All links; cheap to clone.
@@ -325,6 +327,7 @@ impl Peers {
             requests_in: self.0.requests_in.load(Ordering::Relaxed),
             malformed: self.0.malformed.load(Ordering::Relaxed),
             backlog_bytes: backlog,
+            from_the_future: self.0.future.load(Ordering::Relaxed),
         }
     }
 

@@ -4,8 +4,8 @@
 //! request passes: it gets an id, finds its route in the table of `route`, is admitted or refused,
 //! and counted. A read of a key that lives here is answered by `read` on the spot, in one copy
 //! under the writer's lock. All else goes to work: `many` (several keys, and other nodes' keys),
-//! `write`, `batch`, `locate`, `counters`, and the `pages`, which are an axum router. Whatever goes wrong
-//! becomes a `failure`, which looks the same everywhere.
+//! `write`, `batch`, `locate`, `counters`, `handoff`, and the `pages`, which are an axum router.
+//! Whatever goes wrong becomes a `failure`, which looks the same everywhere.
 //!
 //! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
 //! the table.
@@ -28,6 +28,7 @@ mod envelope;
 mod failure;
 mod form;
 mod front;
+mod handoff;
 mod hold;
 mod id;
 mod idempotency;

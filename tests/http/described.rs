@@ -108,6 +108,7 @@ fn recipes(etag: &str, counter_etag: &str) -> Vec<Recipe> {
     recipes.add(locate, 405, "", &[], "");
     recipes.add(locate, 406, "?key=k", &[HTML], "");
     recipes.0.extend(counters_recipes(counter_etag));
+    recipes.0.extend(handoff_recipes());
     recipes.0
 }
 
@@ -136,6 +137,24 @@ fn counters_recipes(etag: &str) -> Vec<Recipe> {
     recipes.add(delete, 406, "c", &[HTML], "");
     recipes.add(delete, 412, "c", &[MATCH_NONE], "");
     recipes.add(delete, 200, "c", &[], "");
+    recipes.0
+}
+
+fn handoff_recipes() -> Vec<Recipe> {
+    let mut recipes = Recipes::default();
+    let get = ("get", "/handoff");
+    recipes.add(get, 200, "", &[], "");
+    recipes.add(get, 406, "", &[HTML], "");
+    let (body, long) = ("{\"paused\":false}", " ".repeat(1_100));
+    for method in ["post", "put"] {
+        let set = (method, "/handoff");
+        recipes.add(set, 200, "", &[JSON], body);
+        recipes.add(set, 400, "", &[JSON], "{}");
+        recipes.add(set, 403, "", &[JSON, FOREIGN], body);
+        recipes.add(set, 406, "", &[JSON, HTML], body);
+        recipes.add(set, 413, "", &[JSON], &long);
+        recipes.add(set, 415, "", &[TEXT], body);
+    }
     recipes.0
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorRef};
 use smache::clock::{Clock, UnixMs};
+use smache::cluster::handoff::Handoff;
 use smache::cluster::ownership::{Figures, Held};
+use smache::cluster::peer::{self, Peers};
 use smache::command::Limits;
 use smache::config::Config;
 use smache::config::policy::Policies;
@@ -32,6 +34,7 @@ pub(crate) struct TestDoor {
     pub(crate) clock: Clock,
     pub(crate) readiness: Readiness,
     pub(crate) router: Router,
+    reporter: Reporter,
     publisher: ActorRef<Publish>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
@@ -47,6 +50,7 @@ impl TestDoor {
     pub(crate) async fn with(config: Config) -> TestDoor {
         let door = TestDoor::joining(config).await;
         door.readiness.advance(State::Ready);
+        door.meet_nobody();
         door
     }
 
@@ -58,8 +62,9 @@ impl TestDoor {
             .await
             .unwrap();
         let readiness = Readiness::default();
+        let reporter = Reporter::new(router.clone(), readiness.clone(), 1 << 30);
         let context = Context {
-            reporter: Reporter::new(router.clone(), readiness.clone(), 1 << 30),
+            reporter: reporter.clone(),
             router: router.clone(),
             readiness: readiness.clone(),
             config: Arc::new(config),
@@ -76,12 +81,28 @@ impl TestDoor {
             clock,
             readiness,
             router,
+            reporter,
             publisher,
             stop: Some(stop),
             served,
         };
         door.publish(true).await;
         door
+    }
+
+    /// Gives the node links and handoffs, without anybody at the other end.
+    fn meet_nobody(&self) {
+        let (lanes, runtime) = (Lanes::new(1 << 20), tokio::runtime::Handle::current());
+        let peers = Peers::new(peer::Options {
+            router: self.router.clone(),
+            lanes: lanes.clone(),
+            links_runtime: runtime.clone(),
+            requests_runtime: runtime,
+            bytes_max: 1 << 20,
+            news: Box::new(|_| ()),
+        });
+        let handoff = Handoff::new(self.router.clone(), peers, 0);
+        self.reporter.follow(lanes, handoff);
     }
 
     /// Publishes that this node owns every partition, or that nobody does.

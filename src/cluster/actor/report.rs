@@ -1,4 +1,5 @@
-//! What the cluster's actor tells the log: who came and went, and how many partitions moved.
+//! What the cluster's actor tells the log: who came and went, how many partitions moved, and how
+//! many were taken over from the dead.
 //!
 //! One line for each event, not for each message that leads to it: partitions that move in many
 //! grants are counted until it is quiet, or a second has passed.
@@ -6,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::cluster::ownership::Figures;
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::router::{MemberState, PartitionMap};
 use crate::version::NodeId;
@@ -38,6 +40,15 @@ pub(super) struct Moves {
     pub(super) given: usize,
 }
 
+/// Partitions that this node took over since the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Takeovers {
+    /// With its copy of them.
+    pub(super) promoted: u64,
+    /// With nothing, since no copy was left.
+    pub(super) empty: u64,
+}
+
 /// What was told last.
 pub(super) struct Report {
     me: NodeId,
@@ -45,6 +56,7 @@ pub(super) struct Report {
     /// Whether this node owns each partition.
     owned: Vec<bool>,
     moves: Moves,
+    takeovers: Takeovers,
     /// Ticks since the first of the moves, and since the last.
     since_first: u32,
     since_last: u32,
@@ -59,6 +71,7 @@ impl Report {
             members: HashMap::new(),
             owned: PartitionId::all().map(owned).collect(),
             moves: Moves::default(),
+            takeovers: Takeovers::default(),
             since_first: 0,
             since_last: 0,
         }
@@ -101,6 +114,19 @@ impl Report {
             } else {
                 self.moves.given += 1;
             }
+        }
+    }
+
+    /// What was taken over from the dead since the last time.
+    pub(super) fn takeovers(&mut self, figures: &Figures) -> Takeovers {
+        let now = Takeovers {
+            promoted: figures.promotions,
+            empty: figures.taken_empty,
+        };
+        let before = std::mem::replace(&mut self.takeovers, now);
+        Takeovers {
+            promoted: now.promoted.saturating_sub(before.promoted),
+            empty: now.empty.saturating_sub(before.empty),
         }
     }
 
@@ -151,6 +177,22 @@ pub(super) fn log_members(events: Vec<Event>) {
 pub(super) fn log_moves(moves: Option<Moves>) {
     if let Some(Moves { taken, given }) = moves {
         tracing::info!(taken, given, "partitions have moved");
+    }
+}
+
+/// Tells the log what was taken over from the dead.
+pub(super) fn log_takeovers(Takeovers { promoted, empty }: Takeovers) {
+    if promoted > 0 {
+        tracing::warn!(
+            partitions = promoted,
+            "this node's copies took over for a dead owner"
+        );
+    }
+    if empty > 0 {
+        tracing::error!(
+            partitions = empty,
+            "partitions were taken over empty: no node that holds them can be reached"
+        );
     }
 }
 
@@ -232,6 +274,21 @@ mod tests {
             })
         );
         assert_eq!(report.tick(), None);
+    }
+
+    #[test]
+    fn takeovers_are_told_once() {
+        let mut report = report();
+        let figures = |promotions, taken_empty| Figures {
+            promotions,
+            taken_empty,
+            ..Figures::default()
+        };
+        let told = |promoted, empty| Takeovers { promoted, empty };
+        assert_eq!(report.takeovers(&figures(0, 0)), told(0, 0));
+        assert_eq!(report.takeovers(&figures(5, 1)), told(5, 1));
+        assert_eq!(report.takeovers(&figures(5, 1)), told(0, 0));
+        assert_eq!(report.takeovers(&figures(7, 1)), told(2, 0));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::hold::Budget;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::{Dropped, State};
-use super::{Context, accept, batch, counters, locate, many, read, write};
+use super::{Context, accept, batch, counters, handoff, locate, many, read, write};
 use crate::clock::Clock;
 use crate::command::json;
 
@@ -241,15 +241,18 @@ async fn dispatch<B: Incoming>(
     if !entry.allows(&parts.method) {
         return Err(Failure::method_not_allowed(allow));
     }
-    if !route.is_data() {
+    if !route.is_data() && route != Route::Handoff {
         return Ok(Box::pin(page(&call.parts, entry.path, pages)).await);
     }
-    admit(&call.shared.context)?;
+    if route.is_data() {
+        admit(&call.shared.context)?;
+    }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         refuse_cross_site(&parts.headers)?;
     }
     accept::check(route, &parts.headers)?;
     match (route, &parts.method) {
+        (Route::Handoff, _) => Box::pin(handoff::answer(call, body)).await,
         (Route::Locate, _) => locate::answer(call),
         (Route::Counters, _) => Box::pin(counters::answer(call, entry)).await,
         (Route::Batch, _) => batch::answer(call, body, exchange),

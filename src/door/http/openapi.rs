@@ -44,6 +44,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         paths::ready,
         paths::status,
         paths::metrics,
+        paths::get_handoff,
+        paths::set_handoff,
         paths::openapi,
     ),
     components(schemas(Results)),
@@ -57,10 +59,12 @@ struct Document;
 
 #[expect(dead_code, reason = "they carry the description that the macro reads")]
 mod paths {
+    use super::bodies::Pause;
     use super::bodies::{
         BatchAnswer, BatchLine, Counter, Delete, Deleted, Failure, Patch, ValueOrResults, Write,
         Written,
     };
+    use crate::cluster::handoff::Progress;
     use crate::door::http::locate::Location;
     use crate::door::http::pages::Ready;
     use crate::node::status::Status;
@@ -311,6 +315,34 @@ mod paths {
     #[utoipa::path(get, path = "/metrics", tag = "node",
         responses((status = 200, body = String, content_type = "application/openmetrics-text", description = "OpenMetrics text")))]
     fn metrics() {}
+
+    /// How far handoffs to this node are
+    ///
+    /// Entries that other nodes hold and that come here: copies that are made, the other side of a
+    /// healed cut, repairs.
+    #[utoipa::path(get, path = "/handoff", tag = "node", responses(
+        (status = 200, body = Progress, description = "How far they are"),
+        (status = 406, body = Failure, description = "`not_acceptable`"),
+        (status = 503, body = Failure, description = "`not_ready`: the node takes no part in any yet"),
+    ))]
+    fn get_handoff() {}
+
+    /// Pause handoffs to this node, or let them go on
+    ///
+    /// Of this node only, and until it is taken back or the node ends. Meanwhile copies that are
+    /// missing stay missing, and a node that leaves waits for whoever pauses.
+    #[utoipa::path(method(post, put), path = "/handoff", tag = "node",
+        request_body(content((Pause = "application/json"))),
+        responses(
+            (status = 200, body = Progress, description = "How far they are"),
+            (status = 400, body = Failure, description = "`invalid_json`, `invalid_paused`, `unknown_member`, `body_truncated`"),
+            (status = 403, body = Failure, description = "`cross_site`: a browser sent it for another site"),
+            (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 413, body = Failure, description = "`body_too_large`"),
+            (status = 415, body = Failure, description = "`unsupported_media_type`"),
+            (status = 503, body = Failure, description = "`not_ready`: the node takes no part in any yet"),
+        ))]
+    fn set_handoff() {}
 
     /// This document
     #[utoipa::path(get, path = "/openapi.json", tag = "node",

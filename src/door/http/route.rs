@@ -18,6 +18,7 @@ pub(super) enum Route {
     Batch,
     Locate,
     Counters,
+    Handoff,
     Health,
     Ready,
     Status,
@@ -44,11 +45,12 @@ const fn entry(path: &'static str, route: Route, allow: &'static str) -> Entry {
 const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
+const READ_AND_SET: &str = "GET, HEAD, POST, PUT, OPTIONS";
 /// How a path ends behind which the rest names a key.
 const KEY: &str = "/{key}";
 
 /// All paths, the busiest one first.
-pub(super) static ROUTES: [Entry; 10] = [
+pub(super) static ROUTES: [Entry; 11] = [
     entry("/api", Route::Api, READ_AND_WRITE),
     entry("/api/batch", Route::Batch, "POST, OPTIONS"),
     entry("/api/locate", Route::Locate, READ),
@@ -58,6 +60,7 @@ pub(super) static ROUTES: [Entry; 10] = [
     entry("/ready", Route::Ready, READ),
     entry("/status", Route::Status, READ),
     entry("/metrics", Route::Metrics, READ),
+    entry("/handoff", Route::Handoff, READ_AND_SET),
     entry("/openapi.json", Route::OpenApi, READ),
 ];
 
@@ -116,6 +119,7 @@ impl Route {
             Route::Batch => "/api/batch",
             Route::Locate => "/api/locate",
             Route::Counters => "/counters",
+            Route::Handoff => "/handoff",
             Route::Health => "/healthcheck",
             Route::Ready => "/ready",
             Route::Status => "/status",
@@ -129,11 +133,12 @@ impl Route {
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
-const ALL: [Route; 10] = [
+const ALL: [Route; 11] = [
     Route::Api,
     Route::Batch,
     Route::Locate,
     Route::Counters,
+    Route::Handoff,
     Route::Health,
     Route::Ready,
     Route::Status,

@@ -1,5 +1,7 @@
 //! `GET /metrics`: every figure of the node, each with what it means.
 
+mod replication;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::front::Shared;
@@ -15,6 +17,7 @@ pub(super) fn text(shared: &Shared) -> String {
     table(shared, &mut sheet);
     cluster(shared, &mut sheet);
     gossip(shared, &mut sheet);
+    replication::write(shared, &mut sheet);
     peers(shared, &mut sheet);
     security(shared, &mut sheet);
     writers(shared, &mut sheet);
@@ -175,6 +178,12 @@ fn cluster(shared: &Shared, sheet: &mut Sheet) {
         "smache_retries",
         "Attempts after the first one, because a key had moved or its node was not there",
         counters.retries,
+    );
+    sheet.counter(
+        "smache_commands_resent",
+        "Retries of commands that were under way when their link broke or their owner was \
+         superseded; what was applied before is not applied twice",
+        counters.resent,
     );
     sheet.counter(
         "smache_deadlines",

@@ -18,6 +18,13 @@ pub(super) struct Failure {
     status: u16,
 }
 
+/// Whether handoffs to a node wait.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Pause {
+    /// `true` has them wait, `false` has them go on.
+    paused: bool,
+}
+
 /// The value of a key.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Value {
