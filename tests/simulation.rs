@@ -10,7 +10,10 @@
 //! only that mode. A seed that fails is played again, and what happened last is shown.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
-#![allow(unreachable_pub, reason = "what a room shows to the others of this test")]
+#![allow(
+    unreachable_pub,
+    reason = "what a room shows to the others of this test"
+)]
 
 #[path = "simulation/checker.rs"]
 mod checker;

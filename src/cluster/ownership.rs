@@ -473,12 +473,14 @@ impl Ownership {
         }
         let mut outbox = std::mem::take(&mut self.outbox);
         outbox.map_changed |= !outbox.dirty.is_empty();
-        let mut actions = Vec::new();
+        // The lane of a node that is dead ends before the roles of those that it may have now: they
+        // begin the next one.
+        let released = std::mem::take(&mut outbox.released).into_iter();
+        let mut actions: Vec<Action> = released.map(Action::Release).collect();
         if !outbox.reset.is_empty() {
             actions.push(Action::Reset(outbox.reset.into_iter().collect()));
         }
         self.take_roles(&outbox.dirty, &mut actions);
-        actions.extend(outbox.released.into_iter().map(Action::Release));
         let forgotten = |p: &PartitionId| self.roles[p.index()] == Role::Elsewhere;
         let drop: Vec<PartitionId> = outbox.drop.into_iter().filter(forgotten).collect();
         if !drop.is_empty() {

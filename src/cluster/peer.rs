@@ -279,6 +279,10 @@ impl Peers {
     pub fn release(&self, node: NodeId) {
         let finished = self.0.options.lanes.close(node);
         self.tell(finished);
+        // It may be back already, or never have been away.
+        if let Some(link) = self.0.nodes.load().get(&node) {
+            link.carry(self.0.options.lanes.lane(node));
+        }
     }
 
     /// Tells those who waited for copies: what is to be done at once here, what wakes tasks from a

@@ -24,8 +24,8 @@ use smache::version::Version;
 use crate::context::Settings;
 use crate::requests::Ended;
 
-pub use self::documents::Written;
 use self::documents::Write;
+pub use self::documents::Written;
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,10 @@ impl Checker {
     fn bounds(&self, start: &ReadStart) -> (Version, Version) {
         let marks = start.marks;
         if start.crashes == self.crashes {
-            (marks.acked.max(marks.read), marks.gone_acked.max(marks.gone_read))
+            (
+                marks.acked.max(marks.read),
+                marks.gone_acked.max(marks.gone_read),
+            )
         } else {
             (marks.acked, marks.gone_acked)
         }
@@ -242,7 +245,10 @@ impl Checker {
             "{} is missed, but {least} was acknowledged or read before",
             history.key
         );
-        let expires = history.contents.get(&least).is_some_and(|(_, at)| at.is_some());
+        let expires = history
+            .contents
+            .get(&least)
+            .is_some_and(|(_, at)| at.is_some());
         if start.crashes == self.crashes && !expires {
             history.marks.gone_read = history.marks.gone_read.max(least);
         }
@@ -316,7 +322,11 @@ impl Checker {
             && !lenient
         {
             let same = version.is_none_or(|version| version == known);
-            assert!(same, "{} is incremented twice by one operation", history.key);
+            assert!(
+                same,
+                "{} is incremented twice by one operation",
+                history.key
+            );
         }
         if let Some(version) = version.filter(|_| !lenient && before.is_none()) {
             let taken = |i: &Increment| i.done.is_some_and(|(_, v)| v == Some(version));

@@ -10,7 +10,7 @@ use smache::version::Version;
 use crate::checker::{ReadStart, Sort, Written};
 use crate::context::{Context, Event, Happening, PARTITIONS, note};
 use crate::net::Place;
-use crate::requests::{Op, Ended};
+use crate::requests::{Ended, Op};
 
 /// A client does not wait longer than this, whatever its node does.
 const PATIENCE_MS: u64 = 3_000;
@@ -300,4 +300,3 @@ pub fn show_reply(reply: &Reply) -> String {
         other => format!("{other:?}"),
     }
 }
-

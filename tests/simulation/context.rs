@@ -187,9 +187,7 @@ impl Context {
 
     pub fn break_session(&mut self, one: SessionId, other: SessionId) {
         let now = self.now;
-        let news = self
-            .net
-            .break_session([one, other], now, &mut self.rng);
+        let news = self.net.break_session([one, other], now, &mut self.rng);
         for (to, place, at) in news {
             self.schedule_at(at, place, Event::Deliver(to));
         }

@@ -228,8 +228,7 @@ impl Network {
     /// A session between two places that is open at both ends, if there is one.
     pub fn between(&self, a: Place, b: Place) -> Option<(SessionId, SessionId)> {
         let found = self.sessions.iter().rev().find(|(_, session)| {
-            session.open == [true; 2]
-                && (session.places == [a, b] || session.places == [b, a])
+            session.open == [true; 2] && (session.places == [a, b] || session.places == [b, a])
         });
         found.map(|(number, _)| (SessionId(2 * number), SessionId(2 * number + 1)))
     }

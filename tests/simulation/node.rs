@@ -345,7 +345,12 @@ impl Node {
                 self.link(node, session);
             }
             Output::Unlink(node) => {
-                note!(context, "n{} unlinks n{}", self.place, context.places[&node]);
+                note!(
+                    context,
+                    "n{} unlinks n{}",
+                    self.place,
+                    context.places[&node]
+                );
                 self.lanes.lane(node).suspend();
                 self.links.remove(&node);
             }
@@ -356,7 +361,12 @@ impl Node {
             }
             Output::Role(partitions, role) => self.set_role(context, &partitions, &role),
             Output::Release(node) => {
-                note!(context, "n{} releases n{}", self.place, context.places[&node]);
+                note!(
+                    context,
+                    "n{} releases n{}",
+                    self.place,
+                    context.places[&node]
+                );
                 let finished = self.lanes.close(node);
                 finished.into_iter().for_each(|finished| finished.tell());
             }
@@ -366,7 +376,11 @@ impl Node {
             Output::Drop(partitions) => self.start_drop(context, partitions),
             Output::Publish => self.published(context),
             Output::Serving { joined } => {
-                note!(context, "n{} serves at {clock}, joined {joined}", self.place);
+                note!(
+                    context,
+                    "n{} serves at {clock}, joined {joined}",
+                    self.place
+                );
                 self.serving = true;
                 context.open.insert(self.place);
             }

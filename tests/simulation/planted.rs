@@ -8,7 +8,8 @@ use crate::scenario::{Mode, play};
 
 /// The seed that first catches a fault; the same seed passes without it.
 fn first_seed(sabotage: Sabotage, mode: Mode, most: u64) -> u64 {
-    let caught = |seed: &u64| catch_unwind(|| drop(play(*seed, mode, Some(sabotage), false))).is_err();
+    let caught =
+        |seed: &u64| catch_unwind(|| drop(play(*seed, mode, Some(sabotage), false))).is_err();
     let seed = (0..most).find(caught);
     let seed = seed.unwrap_or_else(|| panic!("{sabotage:?} passes {most} seeds"));
     println!("{sabotage:?} is caught by seed {seed} of {mode:?}");

@@ -180,9 +180,10 @@ impl Node {
         for partition in context.partitions() {
             self.owners[partition.index()] = self.machine.ownership().holding(partition).owner;
         }
-        let parked = context.ops.iter().filter(|(_, op)| {
-            op.parked && op.place == self.place && op.deadline.is_some()
-        });
+        let parked = context
+            .ops
+            .iter()
+            .filter(|(_, op)| op.parked && op.place == self.place && op.deadline.is_some());
         let parked: Vec<(u64, u64)> = parked.map(|(id, op)| (*id, op.attempt)).collect();
         for (id, attempt) in parked {
             context.schedule_at(context.now, self.place, Event::Attempt(id, attempt));
@@ -275,7 +276,12 @@ impl Node {
             let skew = context.settings.skew_ms.unsigned_abs();
             let latest = UnixMs(context.now.saturating_sub(skew)).max(clock);
             let expired = expires_at.is_some_and(|at| at <= latest);
-            assert!(!expired, "n{} serves an expired {}", self.place, command.key());
+            assert!(
+                !expired,
+                "n{} serves an expired {}",
+                self.place,
+                command.key()
+            );
         }
         if let Some(before) = before {
             let after = self.version_of(partition, command);

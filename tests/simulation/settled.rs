@@ -49,7 +49,9 @@ impl World {
             if !node.pulls.is_empty() || !node.drains.is_empty() || !node.drops.is_empty() {
                 let (pulls, drains, drops) =
                     (node.pulls.len(), node.drains.len(), node.drops.len());
-                return Err(format!("n{place}: {pulls} pulls, {drains} drains, {drops} drops"));
+                return Err(format!(
+                    "n{place}: {pulls} pulls, {drains} drains, {drops} drops"
+                ));
             }
             let kept = node.lanes.counters().bytes;
             if kept > 0 && self.context.clients_stopped {
@@ -127,7 +129,9 @@ impl World {
             let clock = UnixMs(self.context.now);
             let node = self.nodes.get_mut(&owner).expect("the owner");
             let entries = node.entries(clock, |p| p == partition);
-            let found = entries.into_iter().find(|moved| moved.key == name.as_bytes());
+            let found = entries
+                .into_iter()
+                .find(|moved| moved.key == name.as_bytes());
             let now = self.context.now;
             let found = found.map(|moved| moved.entry);
             self.context.checker.check_end(key, found.as_ref(), now);

@@ -83,7 +83,11 @@ impl World {
 
     pub fn start(&mut self, place: Place) {
         let up: Vec<Place> = self.nodes.keys().copied().collect();
-        let uplinks: Vec<Place> = up.iter().copied().filter(|p| !self.is_leaving(*p)).collect();
+        let uplinks: Vec<Place> = up
+            .iter()
+            .copied()
+            .filter(|p| !self.is_leaving(*p))
+            .collect();
         let some = !uplinks.is_empty();
         let uplink = some.then(|| uplinks[self.context.rng.random_range(0..uplinks.len())]);
         let skew = self.context.settings.skew_ms.min(200);

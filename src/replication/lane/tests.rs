@@ -25,7 +25,7 @@ impl Recorder {
 }
 
 fn lane(bytes_max: usize) -> Lane {
-    Lane::new(NodeId(2), bytes_max)
+    Lane::new(NodeId(2), bytes_max, 0)
 }
 
 /// Pushes so many effects; their tickets.

@@ -208,7 +208,10 @@ impl Checker {
         let same = start.crashes == self.crashes;
         let (least, _) = self.bounds(&start);
         let history = &mut self.keys[key];
-        let expires = history.contents.get(&least).is_some_and(|(_, at)| at.is_some());
+        let expires = history
+            .contents
+            .get(&least)
+            .is_some_and(|(_, at)| at.is_some());
         if !deleted && expires {
             return;
         }
@@ -240,7 +243,11 @@ impl Checker {
             _ => false,
         };
         assert!(!held, "{}: a condition that held was refused", history.key);
-        if history.text_before(index).is_some_and(|text| text.is_some()) && !self.settings.evicts {
+        if history
+            .text_before(index)
+            .is_some_and(|text| text.is_some())
+            && !self.settings.evicts
+        {
             panic!(
                 "{}: {condition:?} is refused for {current:?}, but nobody else writes",
                 history.key

@@ -130,6 +130,7 @@ impl Bed {
             machine: Ownership::new(Options {
                 me,
                 backups: self.backups,
+                partitions: PARTITION_COUNT,
             }),
             leaving: false,
             serving: true,
