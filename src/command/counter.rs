@@ -64,7 +64,7 @@ pub(super) fn add(current: Option<EntryRef<'_>>, by: i64) -> Result<Bytes, Error
 }
 
 /// Refuses a whole value that is no counter's.
-pub(super) fn check(data: &[u8]) -> Result<(), Error> {
+pub(crate) fn check(data: &[u8]) -> Result<(), Error> {
     parse(data).map(|_| ()).ok_or(Error::NotANumber)
 }
 

@@ -10,7 +10,7 @@ use rapidhash::RapidHashMap;
 
 use super::Ticket;
 use crate::clock::UnixMs;
-use crate::command::{Command, Entry, EntryRef, OperationId, Reply};
+use crate::command::{Command, Entry, EntryRef, Kind, OperationId, Reply, counter};
 use crate::fields::{
     Malformed, get_bytes, get_option, get_u8, get_version, put_bytes, put_option, put_version,
 };
@@ -51,6 +51,24 @@ impl Done {
             }),
             Reply::Deleted(deleted) => Some(Done::Deleted(*deleted)),
             Reply::Value(_) | Reply::ConditionFailed { .. } => None,
+        }
+    }
+
+    /// Whether a command can have led to this. One name for two commands is a client's mistake; then
+    /// it names two operations.
+    #[must_use]
+    pub fn fits(&self, command: &Command) -> bool {
+        let is_delete = matches!(command, Command::Delete { .. });
+        match self {
+            Done::Deleted(_) => is_delete,
+            Done::Stored { data, .. } => {
+                // What a counter holds is short enough to be remembered.
+                let is_counter = || {
+                    data.as_ref()
+                        .is_some_and(|data| counter::check(data).is_ok())
+                };
+                !is_delete && (command.kind() != Kind::Counter || is_counter())
+            }
         }
     }
 
@@ -251,7 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::command::{Condition, Kind};
+    use crate::command::Condition;
     use crate::key::Key;
     use crate::version::{Hlc, NodeId};
 
@@ -343,6 +361,32 @@ mod tests {
         let shortest = stored(Kind::Json, vec![b'1'; DATA_BYTES_MAX].into());
         let done = Done::of(&shortest).unwrap();
         assert_eq!(done.reply(&patch(), None), Some(shortest));
+    }
+
+    #[test]
+    fn one_name_for_two_commands_is_two_operations() {
+        let delete = Command::Delete {
+            key: key(),
+            condition: Condition::None,
+        };
+        let document = put(&Bytes::from_static(b"{}"));
+        let done = |kind, data| Done::of(&stored(kind, data)).unwrap();
+        let json = done(Kind::Json, Bytes::from_static(b"{}"));
+        let counted = done(Kind::Counter, Bytes::from_static(b"5"));
+        let deleted = Done::Deleted(true);
+        for (done, command, fits) in [
+            (&json, &document, true),
+            (&json, &patch(), true),
+            (&json, &increment(), false),
+            (&json, &delete, false),
+            (&counted, &increment(), true),
+            (&counted, &delete, false),
+            (&deleted, &delete, true),
+            (&deleted, &document, false),
+            (&deleted, &increment(), false),
+        ] {
+            assert_eq!(done.fits(command), fits, "{done:?} {command:?}");
+        }
     }
 
     #[test]

@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn all_who_wait_are_told_when_the_last_copy_answers() {
         let ticket = Ticket::new(2);
-        let (told, heard) = mpsc::channel();
+        let (told, heard) = mpsc::sync_channel(9);
         for number in 0..3 {
             let told = told.clone();
             ticket.when_done(move |acknowledged| told.send((number, acknowledged)).unwrap());
@@ -176,7 +176,7 @@ mod tests {
     async fn one_refusal_is_enough_but_all_are_waited_for() {
         for refused_at in 0..3 {
             let ticket = Ticket::new(3);
-            let (told, heard) = mpsc::channel();
+            let (told, heard) = mpsc::sync_channel(9);
             ticket.when_done(move |acknowledged| told.send(acknowledged).unwrap());
             for number in 0..3 {
                 assert_eq!(ticket.outcome(), None);
@@ -193,7 +193,7 @@ mod tests {
         let ticket = Ticket::new(1);
         assert_eq!(answer(&ticket, true), 0);
         assert!(ticket.done().await);
-        let (told, heard) = mpsc::channel();
+        let (told, heard) = mpsc::sync_channel(9);
         ticket.when_done(move |acknowledged| told.send(acknowledged).unwrap());
         assert_eq!(heard.try_recv(), Ok(true));
         // An answer too many changes nothing.

@@ -285,6 +285,7 @@ impl Core {
         let sinks = Arc::clone(sinks);
         if let Some(id) = operation
             && let Some(known) = self.operations.get(id)
+            && known.done.fits(command)
         {
             return Ok(again(known, command, self.table.peek(key, now)));
         }
@@ -514,3 +515,6 @@ fn tombstone(version: Version, now: UnixMs, keep_ms: u64) -> Entry {
         expires_at: Some(UnixMs(now.0.saturating_add(keep_ms))),
     }
 }
+
+#[cfg(test)]
+mod tests;
