@@ -143,6 +143,8 @@ pub struct Setup {
 pub struct Core {
     pub(super) table: Table,
     setup: Setup,
+    /// The most copies that any key asks for.
+    backups_max: u8,
     roles: Box<[Role]>,
     epochs: Box<[u32]>,
     /// How often each partition's role was set: whoever works on one for a while sees whether it
@@ -163,6 +165,7 @@ impl Core {
         let count = usize::from(PARTITION_COUNT);
         Core {
             table,
+            backups_max: setup.policies.backups_max(),
             setup,
             roles: vec![Role::default(); count].into(),
             epochs: vec![0; count].into(),
@@ -368,6 +371,8 @@ impl Core {
         let policy = self.setup.policies.of(key);
         let awaited = match policy.acknowledge {
             Acknowledge::Owner => 0,
+            // One that is too many is waited for as well: it may be the one that takes over.
+            Acknowledge::Backup if policy.backups >= self.backups_max => sinks.in_sync.len(),
             Acknowledge::Backup => sinks.in_sync.len().min(usize::from(policy.backups)),
         };
         let ticket = (awaited > 0).then(|| Ticket::new(awaited));

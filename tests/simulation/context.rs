@@ -29,7 +29,8 @@ pub const PLACES: usize = 7;
 pub enum Event {
     Tick,
     Tidy,
-    DialFailed(String),
+    DialFailed(String, bool),
+    Datagram(String, Vec<u8>),
     DialledSelf(String),
     Deliver(SessionId),
     CloseNow(SessionId),

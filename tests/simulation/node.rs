@@ -92,6 +92,7 @@ impl Node {
         let options = Options {
             identity: identity.clone(),
             address: address(at),
+            cluster: "smache".to_owned(),
             has_uplinks: uplink.is_some(),
             timing: Timing::default(),
             seed: context.rng.random(),
@@ -200,7 +201,10 @@ impl Node {
                 }
                 context.schedule_at(context.now + TIDY_MS, self.place, Event::Tidy);
             }
-            Event::DialFailed(address) => self.machine.dial_failed(&address, clock),
+            Event::DialFailed(address, refused) => {
+                self.machine.dial_failed(&address, refused, clock);
+            }
+            Event::Datagram(from, packet) => self.machine.datagram(&from, &packet, clock),
             Event::DialledSelf(address) => self.machine.dialled_self(&address),
             Event::Deliver(session) => {
                 for packet in context.net.due(session, context.now) {
@@ -331,6 +335,7 @@ impl Node {
         let clock = self.clock(context);
         match output {
             Output::Dial(to) => self.dial(context, to),
+            Output::Datagram(to, packet) => self.datagram(context, &to, packet),
             Output::Send(session, control) => {
                 let long = context.rng.random_ratio(1, 50);
                 context.send(session, Packet::Control(control), long);
@@ -369,6 +374,9 @@ impl Node {
                 );
                 let finished = self.lanes.close(node);
                 finished.into_iter().for_each(|finished| finished.tell());
+                if let Some(session) = self.links.get(&node).copied() {
+                    self.link(node, session);
+                }
             }
             Output::Sync(from, partitions) => self.start_sync(context, from, partitions),
             Output::Merge(from, parts) => self.start_merge(context, from, parts),
@@ -400,17 +408,30 @@ impl Node {
         let cut = context.net.is_cut(self.place, there) || context.net.is_cut(there, self.place);
         if cut || context.paused.contains(&there) {
             let after = context.rng.random_range(1_000..3_000);
-            let failed = Event::DialFailed(to);
+            let failed = Event::DialFailed(to, false);
             return context.schedule_at(context.now + after, self.place, failed);
         }
         let Some((peer, _)) = context.up.get(&there).cloned() else {
-            return context.schedule_at(context.now + delay, self.place, Event::DialFailed(to));
+            let failed = Event::DialFailed(to, true);
+            return context.schedule_at(context.now + delay, self.place, failed);
         };
         let (mine, theirs) = context.net.open(self.place, there);
         let me = self.identity.clone();
         let opened = |peer, dialled| Packet::Opened { peer, dialled };
         context.send(mine, opened(me, None), false);
         context.send(theirs, opened(peer, Some(to)), false);
+    }
+
+    /// Datagrams may be lost, or come twice.
+    fn datagram(&mut self, context: &mut Context, to: &str, packet: Vec<u8>) {
+        let Some(there) = place(to) else { return };
+        let arrivals = context
+            .net
+            .datagram(self.place, there, context.now, &mut context.rng);
+        for at in arrivals {
+            let datagram = Event::Datagram(address(self.place), packet.clone());
+            context.schedule_at(at, there, datagram);
+        }
     }
 
     fn link(&mut self, node: NodeId, session: SessionId) {

@@ -1,6 +1,6 @@
 //! What an owner, and an heir, does by itself: bring what is so closer to what should be.
 
-use super::{Backups, Held, ORPHAN_TICKS, Ownership, REPEAT_TICKS, Syncing, UNMET_TICKS};
+use super::{Backups, Held, ORPHAN_TICKS, Ownership, REPEAT_TICKS, Role, Syncing, UNMET_TICKS};
 use crate::cluster::ownership::COPIES_MAX;
 use crate::key::PartitionId;
 use crate::version::NodeId;
@@ -258,6 +258,10 @@ impl Ownership {
                 mine.frozen = mine.frozen.filter(|(to, _)| *to != node);
             }
             self.outbox.dirty.insert(partition);
+            if self.roles[partition.index()].names(node) {
+                // Its lane ends: the role is given out anew, even if it looks the same.
+                self.roles[partition.index()] = Role::Elsewhere;
+            }
             if held.backups.contains(node) {
                 self.set_backups(partition, held.backups.filter(|other| other != node));
             }

@@ -162,6 +162,19 @@ pub enum Role {
     },
 }
 
+impl Role {
+    /// Whether effects go to this node.
+    #[must_use]
+    pub fn names(&self, node: NodeId) -> bool {
+        match self {
+            Role::Owned {
+                in_sync, syncing, ..
+            } => in_sync.contains(&node) || syncing.contains(&node),
+            Role::Elsewhere | Role::Backup { .. } => false,
+        }
+    }
+}
+
 /// A partition that two nodes have owned at the same time. What each wrote since they were parted
 /// (Unix milliseconds) may be lost to what the other one did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

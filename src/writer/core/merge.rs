@@ -71,6 +71,16 @@ impl Core {
             })
         };
         match ours {
+            // A copy of this side may not have it, although both owners do: it may have reached only
+            // some of the copies before the sides parted.
+            Some(ours) if ours == theirs.version && !expired => {
+                let size = theirs.data.len() + moved.key.len();
+                if let Some(lane) = sinks.all().find(|lane| !lane.has_room(size)) {
+                    return Merge::Later(lane.node());
+                }
+                let before = Some(ours);
+                settled.0 = self.send(moved.partition, &moved.key, before, theirs, None, &sinks);
+            }
             Some(ours) if ours == theirs.version => {}
             Some(ours) if ours > theirs.version => {
                 settled.1 = lost(theirs.version, ours, parted.theirs);
