@@ -275,7 +275,7 @@ impl Ownership {
     /// of another owner, which came before that of the one who listed this node; as long as its owner
     /// does not know, writes wait for a copy that does not take them.
     fn deny_copies(&mut self) {
-        for partition in PartitionId::all() {
+        for partition in self.partitions() {
             let held = &self.held[partition.index()];
             if let Some(owner) = held.owner
                 && held.backups.contains(self.me)
