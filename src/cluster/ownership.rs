@@ -54,6 +54,9 @@ const REPEAT_TICKS: u64 = 20;
 /// A copy that is in sync and that its owner does not list after so many ticks is not wanted.
 const UNLISTED_TICKS: u64 = 100;
 
+/// Whoever was taken for dead and is back has met all others after so many ticks.
+const MET_TICKS: u64 = 600;
+
 /// What the machine is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -150,6 +153,8 @@ pub struct Ownership {
     /// When nodes were last held for dead (Unix milliseconds): if they were not, what they wrote
     /// since may collide with what was written here.
     died_at: BTreeMap<NodeId, u64>,
+    /// Since when those of them that are alive again are.
+    back_since: BTreeMap<NodeId, u64>,
     /// Partitions that others say this node owns although it does not hold them: the epoch, and
     /// since when.
     rumours: BTreeMap<PartitionId, (u32, u64)>,
@@ -212,6 +217,7 @@ impl Ownership {
             copies: Copies::default(),
             conceded: BTreeMap::new(),
             died_at: BTreeMap::new(),
+            back_since: BTreeMap::new(),
             rumours: BTreeMap::new(),
             orphans: BTreeMap::new(),
             ticks: 0,
@@ -386,7 +392,24 @@ impl Ownership {
         }
         self.level();
         self.believe_rumours();
+        self.forget_deaths();
         self.say_again();
+    }
+
+    /// Whoever has been back for long was met by all, and what had two owners was conceded.
+    fn forget_deaths(&mut self) {
+        let (ticks, alive) = (self.ticks, &self.members.alive);
+        for node in self.died_at.keys().filter(|node| alive.contains(node)) {
+            self.back_since.entry(*node).or_insert(ticks);
+        }
+        self.back_since.retain(|node, _| alive.contains(node));
+        let back_since = &self.back_since;
+        let is_recent = |node: &NodeId| {
+            let since = back_since.get(node);
+            since.is_none_or(|since| ticks - since < MET_TICKS)
+        };
+        self.died_at.retain(|node, _| is_recent(node));
+        self.back_since.retain(|_, since| ticks - *since < MET_TICKS);
     }
 
     /// A message came in.

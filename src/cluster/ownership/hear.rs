@@ -6,11 +6,11 @@ use super::{
     Held, Holding, Message, Ownership, Part, REPEAT_TICKS, RUMOUR_TICKS, UNLISTED_TICKS, known,
 };
 use crate::key::PartitionId;
-use crate::version::NodeId;
+use crate::version::{CLOCK_SKEW_MS_MAX, NodeId};
 
-/// When two sides of a cut parted is known as well as a death is noticed: so much later, at most
-/// (milliseconds).
-const NOTICE_MS: u64 = 5_000;
+/// When two sides of a cut parted is known as well as a death is noticed, and by clocks that differ:
+/// so much later, at most (milliseconds).
+const NOTICE_MS: u64 = 5_000 + CLOCK_SKEW_MS_MAX;
 
 impl Ownership {
     pub(super) fn on_held(&mut self, from: NodeId, holdings: &[Holding]) {
@@ -92,10 +92,14 @@ impl Ownership {
         }
     }
 
-    /// Since when this node and that one may have written without each other's knowledge.
+    /// Since when this node and that one may have written without each other's knowledge, as far
+    /// as this one has noticed. The other one may hold a partition that was granted to it by a
+    /// third, since that came back; so whoever has come back counts.
     fn parted_from(&self, node: NodeId) -> u64 {
-        let died_at = self.died_at.get(&node);
-        died_at.map_or(u64::MAX, |at| at.saturating_sub(NOTICE_MS))
+        let back = |other: &NodeId| *other == node || self.members.alive.contains(other);
+        let died_at = self.died_at.iter().filter(|(other, _)| back(other));
+        let first = died_at.map(|(_, at)| *at).min();
+        first.map_or(u64::MAX, |at| at.saturating_sub(NOTICE_MS))
     }
 
     pub(super) fn on_offer(&mut self, from: NodeId, offers: &[(u16, u32)]) {
@@ -175,10 +179,13 @@ impl Ownership {
             if !mine.merging.contains(&from) {
                 mine.merging.push(from);
             }
+            // One of the two may have noticed nothing. If neither has, they were never together.
+            let since = Some(ours.min(theirs)).filter(|at| *at < u64::MAX);
+            let since = since.unwrap_or_default();
             let part = Part {
                 partition,
-                theirs_since: theirs,
-                ours_since: ours,
+                theirs_since: since,
+                ours_since: since,
             };
             self.outbox.merges.entry(from).or_default().push(part);
         }

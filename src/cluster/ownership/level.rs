@@ -248,6 +248,7 @@ impl Ownership {
     /// A node is dead: its copies do not count, nor does what was under way to it.
     pub(super) fn bury(&mut self, node: NodeId) {
         self.died_at.insert(node, self.now_ms);
+        self.back_since.remove(&node);
         self.outbox.released.push(node);
         let mine: Vec<PartitionId> = self.mine.keys().copied().collect();
         for partition in mine {
