@@ -50,7 +50,7 @@ use crate::replication::Lanes;
 use crate::router::{self, Router, RouterActor};
 use crate::table::Budget;
 use crate::version::NodeId;
-use crate::writer::{self, Writer, WriterActor};
+use crate::writer::{self, Pulse, Writer, WriterActor};
 
 /// Most commands that wait for one writer.
 const WRITER_QUEUE_MAX: usize = 16 * 1024;
@@ -179,9 +179,17 @@ impl Node {
         let budget = Budget::new(limit);
         let identity = Identity::new(&config.node_name, boot_epoch(&options.clock));
         let lanes = Lanes::new(config.peer_bytes_max);
+        let pulse = Pulse::default();
         let router = Router::new(router::Options {
             name: Arc::clone(&identity.name),
-            writers: writers(&config, identity.id, &budget, &lanes, &options.clock),
+            writers: writers(
+                &config,
+                identity.id,
+                &budget,
+                &lanes,
+                &pulse,
+                &options.clock,
+            ),
             boot_epoch: identity.boot_epoch,
             members_min: config.min_members,
         });
@@ -221,6 +229,7 @@ impl Node {
             router_actor: Arc::clone(&router_actor),
             mailbox: mailbox.clone(),
             lanes,
+            pulse,
             handoff: handoff.clone(),
             repair_interval: config.repair_interval,
             joined: joined_tell,
@@ -446,6 +455,7 @@ fn writers(
     node: NodeId,
     budget: &Arc<Budget>,
     lanes: &Lanes,
+    pulse: &Pulse,
     clock: &Clock,
 ) -> Vec<Writer> {
     let cpus = std::thread::available_parallelism().map_or(2, usize::from);
@@ -464,6 +474,7 @@ fn writers(
         policies: Policies::new(config),
         tombstone_horizon: config.tombstone_horizon,
         lanes: lanes.clone(),
+        pulse: pulse.clone(),
         queue_max: WRITER_QUEUE_MAX,
         queue_bytes_max: WRITER_QUEUE_BYTES_MAX,
         clock: clock.clone(),

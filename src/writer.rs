@@ -19,6 +19,7 @@
 
 mod actor;
 pub mod core;
+mod pulse;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub use self::core::{
     Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned, Sinks, Sum, Verdict,
     key_sum,
 };
+
+pub use self::pulse::{Pulse, STANDSTILL_MS};
 
 use self::actor::Message;
 use self::core::{Core, Setup};
@@ -61,6 +64,8 @@ pub struct Options {
     pub tombstone_horizon: Duration,
     /// The ways to other nodes.
     pub lanes: Lanes,
+    /// Whether this node may answer.
+    pub pulse: Pulse,
     /// Most commands waiting at a time.
     pub queue_max: usize,
     /// Most bytes of commands waiting at a time.
@@ -191,6 +196,9 @@ impl Writer {
         read: impl FnOnce(Option<EntryRef<'_>>, UnixMs) -> R,
     ) -> Option<R> {
         let now = self.0.options.clock.now();
+        if !self.0.options.pulse.is_fresh(now) {
+            return None;
+        }
         self.0
             .core
             .lock()
@@ -336,6 +344,9 @@ impl Writer {
         (partition, command, operation): (PartitionId, &Command, Option<OperationId>),
         now: UnixMs,
     ) -> Result<Outcome, Error> {
+        if !self.0.options.pulse.is_fresh(now) {
+            return Ok(Outcome::Elsewhere);
+        }
         let apply = || core.apply(partition, command, operation, now);
         let attempt = std::panic::AssertUnwindSafe(apply);
         std::panic::catch_unwind(attempt).unwrap_or_else(|_| {

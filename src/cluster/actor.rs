@@ -23,14 +23,14 @@ use super::machine::{Control, Machine, Output};
 use super::ownership::{Part, Role};
 use super::peer::{News, Peers};
 use super::transport::SessionId;
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMs};
 use crate::config::Uplink;
 use crate::key::PartitionId;
 use crate::node::status::Reporter;
 use crate::replication::{Lane, Lanes};
 use crate::router::{Load, Publish, Router};
 use crate::version::NodeId;
-use crate::writer::{self, Sinks};
+use crate::writer::{self, Pulse, STANDSTILL_MS, Sinks};
 
 /// How often the machine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
@@ -42,6 +42,9 @@ const PUBLISH_TICKS: u64 = 10;
 /// Copies that have not answered for what was written before a partition was frozen are not waited
 /// for any longer: its owner will try again.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// A node that stood still and hears nothing from anybody goes on alone after so many ticks.
+const UNSURE_TICKS: u64 = 50;
 
 /// Whether this node takes part in a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub struct Arguments {
     pub joined: watch::Sender<Joined>,
     /// The effects for each node.
     pub lanes: Lanes,
+    /// Whether this node may answer.
+    pub pulse: Pulse,
     /// What comes from other nodes.
     pub handoff: Handoff,
     /// How often copies are compared with what their owners have; zero is never.
@@ -172,6 +177,11 @@ pub struct State {
     pulls: BTreeSet<(Purpose, NodeId, PartitionId)>,
     leaving: Vec<oneshot::Sender<()>>,
     ticks: u64,
+    /// The moment of the last tick.
+    ticked_at: UnixMs,
+    /// Whether this node stood still and does not know what became of its partitions: how often
+    /// others had said so before, and the tick.
+    unsure: Option<(u64, u64)>,
     /// Copies are compared every so many ticks; 0 is never.
     repair_ticks: u64,
     /// Held while they are.
@@ -217,6 +227,8 @@ impl Actor for ClusterActor {
         Ok(State {
             repair_ticks: u64::try_from(repair_ticks).unwrap_or(u64::MAX),
             repairing: Arc::default(),
+            ticked_at: UnixMs(0),
+            unsure: None,
             arguments,
             hosts: HashMap::new(),
             pulls: BTreeSet::new(),
@@ -334,6 +346,7 @@ impl State {
 
     fn on_tick(&mut self, machine: &mut Machine) {
         self.ticks += 1;
+        self.keep_pulse(machine);
         let keys = self.arguments.router.owned_entries();
         let load = Load {
             keys,
@@ -346,6 +359,32 @@ impl State {
         }
         if self.ticks.is_multiple_of(PUBLISH_TICKS) {
             self.publish(machine);
+        }
+    }
+
+    /// Renews the pulse, unless this node stood still: then others must first say what is so, or
+    /// turn out to be out of reach.
+    fn keep_pulse(&mut self, machine: &mut Machine) {
+        let now = self.arguments.clock.now();
+        let stood_still = self.ticked_at.ms_until(now) > STANDSTILL_MS;
+        let has_company = machine.membership().alive().len() > 1;
+        if stood_still && has_company && self.ticked_at > UnixMs(0) {
+            tracing::warn!("this node stood still; it waits to hear what became of its partitions");
+            self.unsure = Some((machine.ownership().confirmations(), self.ticks));
+            machine.ask();
+        }
+        self.ticked_at = now;
+        let is_answered = |(confirmations, since): (u64, u64)| {
+            machine.ownership().confirmations() > confirmations
+                || self.ticks - since >= UNSURE_TICKS
+        };
+        if !has_company || self.unsure.is_some_and(is_answered) {
+            self.unsure = None;
+        }
+        match self.unsure {
+            Some(_) => {}
+            None if has_company => self.arguments.pulse.renew(now),
+            None => self.arguments.pulse.alone(),
         }
     }
 

@@ -217,6 +217,11 @@ impl Machine {
         self.ownership.drained(partitions, number);
     }
 
+    /// Asks all whether they believe what this node does.
+    pub fn ask(&mut self) {
+        self.ownership.ask();
+    }
+
     /// This node is about to leave.
     pub fn leave(&mut self) {
         self.membership.leave();

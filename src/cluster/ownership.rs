@@ -165,6 +165,7 @@ pub struct Ownership {
     last_offer: u32,
     promotions: u64,
     taken_empty: u64,
+    confirmations: u64,
     /// The roles that were given out last.
     roles: Vec<Role>,
     outbox: Outbox,
@@ -225,6 +226,7 @@ impl Ownership {
             last_offer: 0,
             promotions: 0,
             taken_empty: 0,
+            confirmations: 0,
             roles: vec![Role::default(); count],
             outbox: Outbox::default(),
         }
@@ -383,6 +385,17 @@ impl Ownership {
         })
     }
 
+    /// Asks all whether they believe what this node does.
+    pub fn ask(&mut self) {
+        self.outbox.digest = Some(self.digest());
+    }
+
+    /// How often another node has said all that it believes, or that it believes the same.
+    #[must_use]
+    pub fn confirmations(&self) -> u64 {
+        self.confirmations
+    }
+
     /// Time passes; called about ten times a second.
     pub fn tick(&mut self, now_ms: u64) {
         self.ticks += 1;
@@ -409,19 +422,25 @@ impl Ownership {
             since.is_none_or(|since| ticks - since < MET_TICKS)
         };
         self.died_at.retain(|node, _| is_recent(node));
-        self.back_since.retain(|_, since| ticks - *since < MET_TICKS);
+        self.back_since
+            .retain(|_, since| ticks - *since < MET_TICKS);
     }
 
     /// A message came in.
     pub fn receive(&mut self, from: NodeId, message: Message) {
+        let confirms = matches!(message, Message::All(_) | Message::Agreed);
+        self.confirmations += u64::from(confirms);
         match message {
+            Message::Agreed => {}
             Message::Held(holdings) => self.on_held(from, &holdings),
             Message::All(holdings) => {
                 self.on_held(from, &holdings);
                 self.may_found = true;
             }
             Message::Digest(theirs) => {
-                if theirs != self.digest() {
+                if theirs == self.digest() {
+                    self.outbox.sends.push((from, Message::Agreed));
+                } else {
                     self.tell_all(from);
                 }
             }

@@ -29,6 +29,7 @@ fn router_of(members_min: usize, lanes: Lanes) -> Router {
         }),
         tombstone_horizon: Duration::from_secs(600),
         lanes,
+        pulse: Default::default(),
         queue_max: 100,
         queue_bytes_max: 1 << 20,
         clock: Clock::default(),

@@ -25,7 +25,7 @@ use crate::replication::{
     Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_put,
 };
 use crate::table::{Cursor, Stats, Table};
-use crate::version::{HlcSource, NodeId, TAKEOVER_MS, Version};
+use crate::version::{Hlc, HlcSource, NodeId, TAKEOVER_MS, Version};
 
 /// Operations that nodes named: longer than any request may take.
 const OF_NODES: Keep = Keep {
@@ -150,6 +150,11 @@ pub struct Core {
     /// How often each partition's role was set: whoever works on one for a while sees whether it
     /// has been away meanwhile.
     turns: Box<[u32]>,
+    /// Of each partition, the greatest reading of the versions that its owners sent to this node's
+    /// copy. What is not greater and is not here was here, and has been deleted, evicted or expired.
+    inherited: Box<[Hlc]>,
+    /// When this core was made: versions of this node from before are of an earlier life.
+    since: Option<UnixMs>,
     versions: HlcSource,
     operations: Operations,
     /// Whether there was ever another node that might have copies. Without one nobody needs to hear
@@ -170,6 +175,8 @@ impl Core {
             roles: vec![Role::default(); count].into(),
             epochs: vec![0; count].into(),
             turns: vec![0; count].into(),
+            inherited: vec![Hlc::default(); count].into(),
+            since: None,
             versions: HlcSource::default(),
             operations: Operations::new(OF_NODES, OF_CLIENTS),
             has_company: false,
@@ -212,6 +219,7 @@ impl Core {
 
     /// Sets the role of partitions, which are at these epochs.
     pub fn set_roles(&mut self, partitions: &[(PartitionId, u32)], role: &Role, now: UnixMs) {
+        self.since.get_or_insert(now);
         let alone = matches!(role, Role::Owned { sinks, .. } if sinks.is_empty());
         if !self.has_company && !alone && !matches!(role, Role::Elsewhere) {
             self.has_company = true;
@@ -238,6 +246,7 @@ impl Core {
         for partition in partitions {
             let turn = &mut self.turns[partition.index()];
             *turn = turn.wrapping_add(1);
+            self.inherited[partition.index()] = Hlc::default();
         }
         let left = |p: &&PartitionId| self.table.partition_entries(**p) > 0;
         if self.table.stats().tombstones > 0 || partitions.iter().any(|p| left(&p)) {

@@ -27,6 +27,7 @@ fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
         }),
         tombstone_horizon: Duration::from_secs(600),
         lanes: Lanes::new(1 << 20),
+        pulse: Default::default(),
         queue_max,
         queue_bytes_max,
         clock: Clock::manual(UnixMs(1_000_000)),

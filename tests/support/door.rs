@@ -96,6 +96,7 @@ impl TestDoor {
         let peers = Peers::new(peer::Options {
             router: self.router.clone(),
             lanes: lanes.clone(),
+            pulse: Default::default(),
             links_runtime: runtime.clone(),
             requests_runtime: runtime,
             bytes_max: 1 << 20,
@@ -199,6 +200,7 @@ async fn router(config: &Config, clock: &Clock) -> Router {
         policies: Policies::new(config),
         tombstone_horizon: Duration::from_secs(600),
         lanes: Lanes::new(1 << 20),
+        pulse: Default::default(),
         queue_max: 10_000,
         queue_bytes_max: 64 << 20,
         clock: clock.clone(),

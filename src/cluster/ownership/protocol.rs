@@ -124,6 +124,8 @@ pub enum Message {
     /// A hash of all that the sender believes to be held; whoever believes otherwise answers with
     /// all that it knows.
     Digest(u64),
+    /// The sender believes the same to be held as the receiver, whose digest it was sent.
+    Agreed,
     /// The sender, their owner, wants the receiver to hold copies of these; with each, the number
     /// of the offer.
     Offer(Vec<(u16, u32)>),

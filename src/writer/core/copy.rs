@@ -27,7 +27,21 @@ impl Core {
         if !matches!(self.roles[moved.partition.index()], Role::Backup(_)) {
             return false;
         }
+        self.inherit(moved.partition, moved.entry.version);
         self.put_newer(moved.partition, &moved.key, &moved.entry, now)
+    }
+
+    fn inherit(&mut self, partition: PartitionId, version: Version) {
+        let inherited = &mut self.inherited[partition.index()];
+        *inherited = version.hlc.max(*inherited);
+    }
+
+    /// Whether a version has been here, or what has taken its place: this node wrote it itself, or
+    /// held the partition for whoever did.
+    pub(super) fn has_known(&self, partition: PartitionId, version: Version) -> bool {
+        let own = version.node == self.setup.node
+            && self.since.is_some_and(|since| version.hlc.wall() >= since);
+        own || version.hlc <= self.inherited[partition.index()]
     }
 
     /// Takes an effect of another node.
@@ -53,6 +67,7 @@ impl Core {
                 }
                 let present = self.table.peek(&effect.key, now).map(|entry| entry.version);
                 self.missed += u64::from(*previous > present);
+                self.inherit(effect.partition, entry.version);
                 self.put_newer(effect.partition, &effect.key, entry, now);
             }
             Change::Evict(version) => self.evict(effect.partition, &effect.key, *version, now),

@@ -83,8 +83,11 @@ impl Core {
             }
             Some(ours) if ours == theirs.version => {}
             Some(ours) if ours > theirs.version => {
-                settled.1 = lost(theirs.version, ours, parted.theirs);
+                let known = self.has_known(moved.partition, theirs.version);
+                settled.1 = lost(theirs.version, ours, parted.theirs).filter(|_| !known);
             }
+            // It was deleted, evicted or overwritten by something that has expired.
+            None if self.has_known(moved.partition, theirs.version) => {}
             _ if expired || is_from_the_future(theirs.version, now) => {}
             ours => {
                 let size = theirs.data.len() + moved.key.len();
