@@ -38,7 +38,7 @@
 //!        │    transport::{wire, memory, tls}      sessions that carry frames
 //!   writer                       applies every change to its partitions, in one order
 //!        │
-//!   replication                  what a write changes, and how it reaches the copies: pure
+//!   replication                  what a write changes, and how it reaches the copies: no sockets
 //!        │    effect, lane, ticket, operations
 //!   table                        entries, expiry, eviction: pure, no clock, no tokio
 //!   command                      what a command does to an entry: pure
