@@ -23,7 +23,7 @@
 //! A room knows the rooms below it.
 //!
 //! ```text
-//!   main, cli                    the binary: serve, status, get, put, del, load, certs
+//!   main, cli                    the binary: serve, status, handoff, get, put, del, load, certs
 //!   embed                        the same node as a library
 //!        │
 //!   node                         start order, supervision, memory limit, drain
@@ -38,10 +38,14 @@
 //!        │    transport::{wire, memory, tls}      sessions that carry frames
 //!   writer                       applies every change to its partitions, in one order
 //!        │
+//!   replication                  what a write changes, and how it reaches the copies: no sockets
+//!        │    effect, lane, ticket, operations
 //!   table                        entries, expiry, eviction: pure, no clock, no tokio
 //!   command                      what a command does to an entry: pure
 //!        │
-//!   key, version, clock, config, metrics, accept
+//!   fields                       how numbers, keys and entries are written between nodes
+//!   key, version, clock, config, metrics
+//!   accept                       what all listeners do when connections cannot be taken
 //! ```
 //!
 //! Three arrows do not point down. [`router`] and [`cluster`] are one floor: the router sends over
@@ -66,12 +70,11 @@
 //!    [`cluster::peer::Peers::request`]. It is appended to the frame that is being filled for that
 //!    peer; whoever else asks in the same moment shares the frame. At the other end
 //!    [`cluster::peer`] reads its table on the transport's thread and writes the answer into the
-//!    frame that goes back. The answer's `node` is the owner's name.
-//! 5. *The owner has the partition but not yet this key*, because it is still taking it over: the
-//!    writer says [`writer::Outcome::Fetch`], the router fetches that one entry from the node that
-//!    held it before, and applies the command then.
-//! 6. *The map was wrong*: the node that was asked says that it does not own the partition; the
-//!    router waits a few milliseconds for a newer map and asks again, until the deadline.
+//!    frame that goes back. The answer's `node` is the owner's name. A copy that this node holds for
+//!    others is not read from: only the owner knows what was written last.
+//! 5. *The map was wrong*: the node that was asked says that it does not own the partition; the
+//!    router waits a few milliseconds for a newer map and asks again, until the deadline. Whoever
+//!    owns a partition has all of it: a partition moves to a node that has been a copy in sync.
 //!
 //! # A POST
 //!
@@ -80,18 +83,23 @@
 //! 1. The door admits it (node ready, not too many requests in work, no write from another site),
 //!    collects the body within its bounds, and [`command::json`] validates and compacts it in one
 //!    pass. What comes out is a [`command::Command::Put`] whose data are the bytes to be stored.
-//! 2. The router finds the owner, as above. A write whose connection breaks while it is under way is
-//!    *not* sent again: it may have been applied, and the client is told so.
-//! 3. The owner's [`writer::Writer::apply`]: if nothing waits and the lock is free the caller applies
-//!    the command itself, under that lock; otherwise it waits in the writer's bounded queue, which
-//!    the actor works off in batches under the same lock. Either way all changes to a key are
+//! 2. The router finds the owner, as above. A write that goes to another node gets an
+//!    [`command::OperationId`]: if its connection breaks while it is under way it is sent again, to
+//!    the owner or its successor, and they know whether it was applied.
+//! 3. The owner's [`writer::Writer::apply_inline`]: if nothing waits and the lock is free the caller
+//!    applies the command itself, under that lock; otherwise it waits in the writer's bounded queue,
+//!    which the actor works off in batches under the same lock. Either way all changes to a key are
 //!    applied one after the other.
 //! 4. [`command::apply`] decides: present entry and command in, effect and reply out. The new value
 //!    gets a [`version::Version`] greater than the one that it replaces; clients see it as the ETag.
 //! 5. [`table::Table::put`] appends the entry to a segment, evicting first if the memory limit asks
 //!    for it, and sets its timer.
-//! 6. The reply goes back the way the command came. There is one copy of the entry in the cluster:
-//!    replication is not there yet.
+//! 6. Still under the lock the entry, as a [`replication::Effect`], goes into the
+//!    [`replication::Lane`] of each node that holds a copy, and the writer hands out a
+//!    [`replication::Ticket`]. The other ends apply it if it is newer than what they have, and answer
+//!    with its number.
+//! 7. When all copies in sync have answered, or have died, the ticket is done, and the reply goes
+//!    back the way the command came.
 //!
 //! `docs/ARCHITECTURE.md` in the repository has the invariants and what happens on each failure.
 

@@ -1,4 +1,5 @@
-//! Replication: what a write changes, and how it reaches the copies. Pure: no tokio, no sockets.
+//! Replication: what a write changes, and how it reaches the copies. No clock, no sockets, no actors;
+//! of tokio only the channel by which a ticket wakes whoever waits for it.
 //!
 //! Whatever changes an entry makes an [`Effect`]: the entry as it is now, with its version and the
 //! one before. Deletes are entries as well, of kind tombstone, which keep for a while, so that an

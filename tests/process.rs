@@ -31,6 +31,8 @@ mod network;
 mod overload;
 #[path = "process/partition.rs"]
 mod partition;
+#[path = "process/pausing.rs"]
+mod pausing;
 #[path = "process/ports.rs"]
 mod ports;
 #[path = "support/process.rs"]

@@ -11,7 +11,7 @@ use super::{Outcome, grouped, print};
 ///
 /// A handoff brings entries from other nodes to this one: copies that it is to hold, what the other
 /// side of a healed cut wrote, repairs. While they are paused keys go on being read and written; but
-/// copies that are missing stay missing, no partition moves to this node, and a node that leaves
+/// copies that are missing stay missing, no partition comes that has no copy here, and a node that leaves
 /// waits for it. Each node is paused by itself, until it is resumed or ends.
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -222,7 +222,7 @@ impl Actor for ClusterActor {
         let mut report = Report::new(router.node(), owned);
         // What a predecessor has told already.
         let _told = report.members(&router.map());
-        let _told = report.takeovers(&router.map().figures());
+        let _told = report.takeovers(router.map().figures());
         let repair_ticks = arguments.repair_interval.as_millis() / TICK.as_millis();
         Ok(State {
             repair_ticks: u64::try_from(repair_ticks).unwrap_or(u64::MAX),
@@ -391,7 +391,7 @@ impl State {
     fn publish(&mut self, machine: &Machine) {
         let map = machine.map();
         log_members(self.report.members(&map));
-        log_takeovers(self.report.takeovers(&map.figures()));
+        log_takeovers(self.report.takeovers(map.figures()));
         if let Some(actor) = self.arguments.router_actor.load().as_deref() {
             // A router that is being restarted gets the next one.
             let _ = actor.cast(Publish::Map(map));
