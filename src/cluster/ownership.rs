@@ -97,7 +97,7 @@ struct Mine {
     frozen: Option<(NodeId, u64)>,
     /// When it was last frozen in vain.
     frozen_last: u64,
-    /// Who owned it before, and until which tick.
+    /// Who owned it before, and when it came from there.
     before: Option<(NodeId, u64)>,
     /// Nodes that owned it as well, and have entries that may be lacking here.
     merging: Vec<NodeId>,
