@@ -97,6 +97,8 @@ struct Mine {
     frozen: Option<(NodeId, u64)>,
     /// When it was last frozen in vain.
     frozen_last: u64,
+    /// Who owned it before, and when it came from there.
+    before: Option<(NodeId, u64)>,
     /// Nodes that owned it as well, and have entries that may be lacking here.
     merging: Vec<NodeId>,
 }
@@ -476,7 +478,10 @@ impl Ownership {
         self.orphans.remove(&partition);
         self.outbox.level |= after.owner == Some(self.me);
         if after.owner == Some(self.me) {
-            self.mine.entry(partition).or_default();
+            let mine = self.mine.entry(partition).or_default();
+            if let Some(owner) = before.owner.filter(|owner| *owner != self.me) {
+                mine.before = Some((owner, self.ticks));
+            }
             self.copies.remove(partition);
             self.conceded.remove(&partition);
             self.rumours.remove(&partition);

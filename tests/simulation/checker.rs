@@ -87,7 +87,8 @@ pub struct Checker {
     last_number: u64,
     /// What each version replaced, where it was written.
     replaced: BTreeMap<(Bytes, Version), Option<Version>>,
-    deleted_alone: BTreeMap<Bytes, BTreeSet<Version>>,
+    /// Versions that nothing is owed for: they were deleted.
+    deleted: BTreeMap<Bytes, BTreeSet<Version>>,
     discarded: BTreeMap<Bytes, BTreeSet<Version>>,
     pub counts: Counts,
 }
@@ -124,7 +125,8 @@ impl Checker {
             crashes: 0,
             last_number: 0,
             replaced: BTreeMap::new(),
-            deleted_alone: BTreeMap::new(),
+            /// Versions that nothing is owed for: they were deleted.
+    deleted: BTreeMap::new(),
             discarded: BTreeMap::new(),
             counts: Counts::default(),
         }

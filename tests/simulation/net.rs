@@ -169,8 +169,11 @@ impl Network {
             let closed = due.remove(at);
             due.push(closed);
             session.open[end] = false;
-            session.flows[end] = Flow::default();
             session.flows[from] = Flow::default();
+            // Whatever else was sent the other way is lost, but not that the session has ended.
+            let back = &mut session.flows[end];
+            back.late.clear();
+            back.queue.retain(|(_, p)| matches!(p, Packet::Closed));
         }
         due
     }

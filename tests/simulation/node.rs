@@ -13,14 +13,14 @@ use smache::cluster::machine::{Machine, Output};
 use smache::cluster::membership::{Options, Timing};
 use smache::cluster::ownership::Role;
 use smache::cluster::transport::{Identity, SessionId};
-use smache::command::{Command, Kind, Limits};
+use smache::command::{Entry, Kind, Limits};
 use smache::config::Config;
 use smache::config::policy::Policies;
 use smache::key::{PARTITION_COUNT, PartitionId};
 use smache::replication::{Change, Effect, Lane, Lanes, Outlet};
 use smache::router::Load;
 use smache::table::{Budget, Cursor, Table};
-use smache::version::{NodeId, Version};
+use smache::version::NodeId;
 use smache::writer::core::{Core, Setup};
 use smache::writer::{self, Moved, Sinks, Verdict};
 
@@ -178,13 +178,14 @@ impl Node {
         all
     }
 
-    /// The version of a key's entry or tombstone.
-    pub fn version_of(&mut self, partition: PartitionId, command: &Command) -> Option<Version> {
+    /// A key's entry or tombstone.
+    pub fn entry_of(&mut self, partition: PartitionId, key: &[u8]) -> Option<Entry> {
         // Also what has expired meanwhile, by a clock that stands still at the beginning.
-        let entries = self.entries(UnixMs(0), |p| p == partition);
-        let key = command.key().as_bytes();
-        let found = entries.into_iter().filter(|moved| moved.key == key);
-        found.map(|moved| moved.entry.version).max()
+        let entries = self.entries(UnixMs(0), |p| p == partition).into_iter();
+        let found = entries.filter(|moved| moved.key == key);
+        found
+            .map(|moved| moved.entry)
+            .max_by_key(|entry| entry.version)
     }
 
     /// Something happens to it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::RngExt;
 use smache::cluster::codec;
 use smache::cluster::ownership::Part;
-use smache::command::Kind;
+use smache::command::{Entry, Kind};
 use smache::key::PartitionId;
 use smache::replication::{Lane, Ticket};
 use smache::table::Cursor;
@@ -228,6 +228,7 @@ impl Node {
         if lost {
             return true;
         }
+        let before = self.entry_of(moved.partition, &moved.key);
         let merge = self.core(moved.partition).merge(moved, parted, clock);
         note!(context, "n{} merges {moved:?}: {merge:?}", self.place);
         let Some(pull) = self.pulls.get_mut(&id) else {
@@ -237,6 +238,11 @@ impl Node {
             Merge::Elsewhere => drop(pull.lost.insert(moved.partition)),
             Merge::Later(_) => return false,
             Merge::Settled { ticket, discarded } => {
+                let deleted = |entry: &Entry| entry.kind == Kind::Tombstone;
+                if let Some(before) = before.filter(|e| deleted(e) && deleted(&moved.entry)) {
+                    let older = before.version.min(moved.entry.version);
+                    context.checker.deleted_on_both(&moved.key, older);
+                }
                 let ticket = ticket.map(|ticket| (moved.partition, ticket));
                 pull.tickets.extend(ticket);
                 if let Some(discarded) = discarded {

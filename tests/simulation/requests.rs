@@ -269,7 +269,9 @@ impl Node {
         let forgets = context.sabotage == Some(Sabotage::ForgetOperations);
         let operation = operation.filter(|_| !forgets);
         let watched = !command.is_read() && context.checker.is_cut_mode;
-        let before = watched.then(|| self.version_of(partition, command));
+        let key = command.key().as_bytes();
+        let version = |entry: Option<Entry>| entry.map(|entry| entry.version);
+        let before = watched.then(|| version(self.entry_of(partition, key)));
         let core = self.core(partition);
         let outcome = core.apply(partition, command, operation, clock);
         if let Ok(Outcome::Done(Reply::Value(Some(Entry { expires_at, .. })), _)) = &outcome {
@@ -284,7 +286,7 @@ impl Node {
             );
         }
         if let Some(before) = before {
-            let after = self.version_of(partition, command);
+            let after = version(self.entry_of(partition, key));
             context.checker.applied(command.key(), before, after);
         }
         note!(

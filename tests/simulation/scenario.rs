@@ -105,6 +105,13 @@ impl World {
         let roll = self.context.rng.random_range(0..100);
         match (mode, roll) {
             (_, 0..20) => self.join_one(),
+            (Mode::Cut, 20..35) => {
+                // Whoever leaves before it has met the others again takes what it wrote along.
+                if let Err(why) = self.settle(SETTLE_MS) {
+                    panic!("not settled after a cut: {why}");
+                }
+                self.leave_one();
+            }
             (_, 20..35) => self.leave_one(),
             (Mode::Strict | Mode::Crash, 35..65) => self.break_one(),
             (Mode::Strict | Mode::Crash, 65..75) => self.pause_one(1_200),

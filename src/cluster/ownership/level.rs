@@ -141,7 +141,12 @@ impl Ownership {
         match heir {
             // A copy that is being made would have to begin anew with another owner.
             Some(to) if can_take(to) && mine.merging.is_empty() && mine.syncing.is_empty() => {
-                if mine.frozen_last == 0 || ticks - mine.frozen_last >= REPEAT_TICKS {
+                // Two that do not agree on who should own it must not pass it to and fro.
+                let back = mine.before.is_some_and(|(node, at)| {
+                    node == to && ticks - at < REPEAT_TICKS
+                });
+                let again = mine.frozen_last > 0 && ticks - mine.frozen_last < REPEAT_TICKS;
+                if !back && !again {
                     mine.frozen = Some((to, ticks));
                     self.outbox.dirty.insert(partition);
                     self.outbox.drains.push(partition);

@@ -18,10 +18,15 @@ impl Checker {
             }
             // A node without company keeps nothing of what it deletes: nobody can bring it back.
             (Some(before), None) => {
-                self.deleted_alone.entry(key).or_default().insert(before);
+                self.deleted.entry(key).or_default().insert(before);
             }
             _ => {}
         }
+    }
+
+    /// Both sides have deleted a key: the older delete loses nothing.
+    pub fn deleted_on_both(&mut self, key: &Bytes, older: Version) {
+        self.deleted.entry(key.clone()).or_default().insert(older);
     }
 
     /// A node has counted an acknowledged write as discarded.
@@ -41,7 +46,7 @@ impl Checker {
         let name = Bytes::copy_from_slice(history.key.as_bytes());
         let mut accounted = BTreeSet::new();
         let discarded = self.discarded.get(&name).cloned().unwrap_or_default();
-        let deleted = self.deleted_alone.get(&name).cloned().unwrap_or_default();
+        let deleted = self.deleted.get(&name).cloned().unwrap_or_default();
         let known = discarded.iter().chain(&deleted).copied();
         for version in found.into_iter().chain(known) {
             let mut at = Some(version);
