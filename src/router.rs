@@ -402,6 +402,17 @@ impl Router {
         }
     }
 
+    /// Whether enough members answer for a write of another node to be applied here.
+    ///
+    /// # Errors
+    /// [`Error::TooFewMembers`] if not.
+    pub fn admit(&self, command: &Command) -> Result<(), Error> {
+        if self.0.members_min < 2 {
+            return Ok(());
+        }
+        self.check_members(&self.0.map.load(), command)
+    }
+
     fn check_members(&self, map: &PartitionMap, command: &Command) -> Result<(), Error> {
         let (alive, min) = (map.alive(), self.0.members_min);
         if alive < min && !command.is_read() {

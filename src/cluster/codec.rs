@@ -155,7 +155,7 @@ pub fn write_answers(out: &mut Vec<u8>, answers: &Answers) {
 pub fn read_answers(mut body: Bytes) -> Result<Answers, Malformed> {
     let b = &mut body;
     let count = get_u32(b)? as usize;
-    if count > b.len() / 16 || b.len() % 16 != 0 {
+    if count > b.len() / 16 || !b.len().is_multiple_of(16) {
         return Err(Malformed);
     }
     let mut answers = Answers::default();

@@ -49,6 +49,8 @@ const UNMET_TICKS: u64 = 50;
 const ORPHAN_TICKS: u64 = 10;
 /// Views are compared every so many ticks.
 const DIGEST_TICKS: u64 = 20;
+/// A copy that others can reach and this node cannot is not waited for after so many ticks.
+const CUT_OFF_TICKS: u64 = 30;
 /// What was said and not answered is said again after so many ticks.
 const REPEAT_TICKS: u64 = 20;
 /// A copy that is in sync and that its owner does not list after so many ticks is not wanted.
@@ -138,6 +140,8 @@ pub struct Ownership {
     may_found: bool,
     held: Vec<Held>,
     members: Members,
+    /// Members that are alive and cannot be reached from here, and since when.
+    cut_off: BTreeMap<NodeId, u64>,
     /// Members that were alive and are not any more.
     dead: BTreeSet<NodeId>,
     /// Owners that others speak of and that this node has not met, and since when it takes part
@@ -212,6 +216,7 @@ impl Ownership {
                 alive: BTreeSet::from([options.me]),
                 ..Members::default()
             },
+            cut_off: BTreeMap::new(),
             dead: BTreeSet::new(),
             unmet: BTreeMap::new(),
             target: vec![Backups::default(); count],
@@ -319,6 +324,12 @@ impl Ownership {
         let eligible_changed = members.eligible != self.members.eligible;
         let linked_changed = members.linked != self.members.linked;
         self.members = members;
+        let Members { alive, linked, .. } = &self.members;
+        self.cut_off
+            .retain(|node, _| alive.contains(node) && !linked.contains(node));
+        for node in alive.difference(linked).filter(|node| **node != self.me) {
+            self.cut_off.entry(*node).or_insert(self.ticks);
+        }
         if eligible_changed {
             self.target = self.compute(|_| true);
         }

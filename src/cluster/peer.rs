@@ -669,8 +669,14 @@ impl Peers {
         {
             return;
         }
-        let writer = self.0.options.router.writer(partition);
-        match writer.apply_inline(partition, &command, asked.operation) {
+        let router = &self.0.options.router;
+        if let Err(error) = router.admit(&command) {
+            return link.respond(id, &Response::Error(error));
+        }
+        match router
+            .writer(partition)
+            .apply_inline(partition, &command, asked.operation)
+        {
             Some(Ok(Outcome::Done(reply, None))) => {
                 link.respond(id, &Response::to(&command, reply))
             }

@@ -189,8 +189,10 @@ impl Ages {
         let (at, _) = self.by_age.front()?;
         let old = at.0.saturating_add(self.keep.ms) <= now.0;
         let full = self.by_age.len() + more > self.keep.count_max;
-        let (_, id) = self.by_age.pop_front_if(|_| old || full)?;
-        Some(id)
+        if !old && !full {
+            return None;
+        }
+        self.by_age.pop_front().map(|(_, id)| id)
     }
 }
 

@@ -125,8 +125,8 @@ impl Checker {
             crashes: 0,
             last_number: 0,
             replaced: BTreeMap::new(),
-            /// Versions that nothing is owed for: they were deleted.
-    deleted: BTreeMap::new(),
+            // Versions that nothing is owed for: they were deleted.
+            deleted: BTreeMap::new(),
             discarded: BTreeMap::new(),
             counts: Counts::default(),
         }

@@ -27,8 +27,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub const ALL: [Mode; 4] = [Mode::Strict, Mode::Crash, Mode::Cut, Mode::Chaos];
-
     fn owes_promises(self) -> bool {
         matches!(self, Mode::Strict | Mode::Crash)
     }

@@ -96,7 +96,6 @@ impl TestDoor {
         let peers = Peers::new(peer::Options {
             router: self.router.clone(),
             lanes: lanes.clone(),
-            pulse: Default::default(),
             links_runtime: runtime.clone(),
             requests_runtime: runtime,
             bytes_max: 1 << 20,

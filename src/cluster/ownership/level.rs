@@ -1,6 +1,8 @@
 //! What an owner, and an heir, does by itself: bring what is so closer to what should be.
 
-use super::{Backups, Held, ORPHAN_TICKS, Ownership, REPEAT_TICKS, Role, Syncing, UNMET_TICKS};
+use super::{
+    Backups, CUT_OFF_TICKS, Held, ORPHAN_TICKS, Ownership, REPEAT_TICKS, Role, Syncing, UNMET_TICKS,
+};
 use crate::cluster::ownership::COPIES_MAX;
 use crate::key::PartitionId;
 use crate::version::NodeId;
@@ -15,11 +17,8 @@ impl Ownership {
             let owner = self.held[partition.index()].owner;
             match owner {
                 Some(owner) if owner == self.me => self.level_mine(partition),
-                Some(owner) => {
-                    if !self.may_live(owner) {
-                        self.succeed(partition);
-                    }
-                }
+                Some(owner) if !self.may_live(owner) => self.succeed(partition),
+                Some(_) => {}
                 // What an earlier life of this node owned, a copy may be about to take over.
                 None if self.rumours.contains_key(&partition) => {}
                 None if self.may_found && self.is_target(partition) => self.take(partition, 1),
@@ -48,9 +47,26 @@ impl Ownership {
 
     fn level_mine(&mut self, partition: PartitionId) {
         let wanted = self.reachable[partition.index()].filter(|node| node != self.me);
+        self.delist_cut_off(partition);
         self.offer(partition, wanted);
         self.make_room(partition, wanted);
         self.freeze_or_trim(partition, wanted);
+    }
+
+    /// A copy that cannot be reached from here would have writes wait for ever, although it lives.
+    fn delist_cut_off(&mut self, partition: PartitionId) {
+        if self.cut_off.is_empty() {
+            return;
+        }
+        let held = self.held[partition.index()];
+        let is_cut_off = |node: NodeId| {
+            let since = self.cut_off.get(&node);
+            since.is_some_and(|since| self.ticks - since >= CUT_OFF_TICKS)
+        };
+        let kept = held.backups.filter(|node| !is_cut_off(node));
+        if kept != held.backups {
+            self.set_backups(partition, kept);
+        }
     }
 
     /// Offers copies to those who should have one, and takes offers back from those who should not.
@@ -142,9 +158,9 @@ impl Ownership {
             // A copy that is being made would have to begin anew with another owner.
             Some(to) if can_take(to) && mine.merging.is_empty() && mine.syncing.is_empty() => {
                 // Two that do not agree on who should own it must not pass it to and fro.
-                let back = mine.before.is_some_and(|(node, at)| {
-                    node == to && ticks - at < REPEAT_TICKS
-                });
+                let back = mine
+                    .before
+                    .is_some_and(|(node, at)| node == to && ticks - at < REPEAT_TICKS);
                 let again = mine.frozen_last > 0 && ticks - mine.frozen_last < REPEAT_TICKS;
                 if !back && !again {
                     mine.frozen = Some((to, ticks));

@@ -88,7 +88,15 @@ impl Core {
             }
             // It was deleted, evicted or overwritten by something that has expired.
             None if self.has_known(moved.partition, theirs.version) => {}
-            _ if expired || is_from_the_future(theirs.version, now) => {}
+            _ if expired => {}
+            // A clock that far ahead would win over every write to come.
+            ours if is_from_the_future(theirs.version, now) => {
+                settled.1 = Some(Discarded {
+                    key: moved.key.clone(),
+                    version: theirs.version,
+                    by: ours.unwrap_or_default(),
+                });
+            }
             ours => {
                 let size = theirs.data.len() + moved.key.len();
                 if let Some(lane) = sinks.all().find(|lane| !lane.has_room(size)) {
@@ -102,6 +110,13 @@ impl Core {
                     .and_then(|ours| lost(ours, theirs.version, parted.ours));
                 if self.store(moved.partition, &moved.key, theirs, now).is_ok() {
                     settled.0 = self.send(moved.partition, &moved.key, ours, theirs, None, &sinks);
+                } else {
+                    // There is no room for it here.
+                    settled.1 = Some(Discarded {
+                        key: moved.key.clone(),
+                        version: theirs.version,
+                        by: ours.unwrap_or_default(),
+                    });
                 }
                 self.tell_evictions();
             }
