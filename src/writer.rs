@@ -409,6 +409,11 @@ impl Writer {
             .count()
     }
 
+    /// All that the owner had of these copies has come.
+    pub fn complete(&self, partitions: &[PartitionId]) {
+        self.0.core.lock().complete(partitions);
+    }
+
     /// Takes an entry over from a node that owned its partition as well.
     pub fn merge(&self, moved: &Moved, parted: Parted) -> Merge {
         let now = self.0.options.clock.now();

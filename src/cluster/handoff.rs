@@ -146,7 +146,9 @@ impl Handoff {
         // What this node lost, and maybe got back, while its entries came may have been turned away.
         let stayed = partitions.iter().zip(&turns);
         let stayed = stayed.filter(|(partition, before)| turn(**partition) == **before);
-        Ok(stayed.map(|(partition, _)| *partition).collect())
+        let complete: Vec<PartitionId> = stayed.map(|(partition, _)| *partition).collect();
+        router.complete(&complete);
+        Ok(complete)
     }
 
     /// Takes over what is lacking here of partitions that `from` owned as well: those of which all

@@ -8,9 +8,11 @@ mod copy;
 mod merge;
 mod repair;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rapidhash::RapidHashMap;
 
 pub use self::copy::Verdict;
 pub use self::merge::{Discarded, Merge, Parted};
@@ -150,9 +152,12 @@ pub struct Core {
     /// How often each partition's role was set: whoever works on one for a while sees whether it
     /// has been away meanwhile.
     turns: Box<[u32]>,
-    /// Of each partition, the greatest reading of the versions that its owners sent to this node's
-    /// copy. What is not greater and is not here was here, and has been deleted, evicted or expired.
-    inherited: Box<[Hlc]>,
+    /// The greatest version that an owner made and sent to this node's copy of a partition: what it
+    /// had made before was here as well, and if it is not any more, it was deleted, evicted or has
+    /// expired. Nothing is said of versions that others made: they may come from a third side.
+    inherited: RapidHashMap<(PartitionId, NodeId), Hlc>,
+    /// Partitions of which a copy here had everything: only of these is that so.
+    whole: HashSet<PartitionId>,
     /// When this core was made: versions of this node from before are of an earlier life.
     since: Option<UnixMs>,
     versions: HlcSource,
@@ -175,7 +180,8 @@ impl Core {
             roles: vec![Role::default(); count].into(),
             epochs: vec![0; count].into(),
             turns: vec![0; count].into(),
-            inherited: vec![Hlc::default(); count].into(),
+            inherited: RapidHashMap::default(),
+            whole: HashSet::new(),
             since: None,
             versions: HlcSource::default(),
             operations: Operations::new(OF_NODES, OF_CLIENTS),
@@ -225,6 +231,9 @@ impl Core {
             self.has_company = true;
             self.table.note_evictions();
         }
+        if matches!(role, Role::Elsewhere) {
+            self.disinherit(partitions.iter().map(|(partition, _)| *partition));
+        }
         for &(partition, epoch) in partitions {
             let at = partition.index();
             if matches!(role, Role::Backup(_)) && epoch < self.epochs[at] {
@@ -240,14 +249,27 @@ impl Core {
         }
     }
 
+    fn disinherit(&mut self, partitions: impl Iterator<Item = PartitionId>) {
+        if !self.inherited.is_empty() || !self.whole.is_empty() {
+            let left: HashSet<PartitionId> = partitions.collect();
+            self.inherited.retain(|(of, _), _| !left.contains(of));
+            self.whole.retain(|of| !left.contains(of));
+        }
+    }
+
+    /// All that the owner had of these copies has come.
+    pub fn complete(&mut self, partitions: &[PartitionId]) {
+        self.whole.extend(partitions);
+    }
+
     /// Forgets what is still here of partitions whose copy is begun anew: it is out of date, and
     /// must not pass for what has arrived.
     pub fn reset(&mut self, partitions: &[PartitionId]) {
         for partition in partitions {
             let turn = &mut self.turns[partition.index()];
             *turn = turn.wrapping_add(1);
-            self.inherited[partition.index()] = Hlc::default();
         }
+        self.disinherit(partitions.iter().copied());
         let left = |p: &&PartitionId| self.table.partition_entries(**p) > 0;
         if self.table.stats().tombstones > 0 || partitions.iter().any(|p| left(&p)) {
             let mut wanted = vec![false; usize::from(PARTITION_COUNT)];

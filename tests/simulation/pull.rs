@@ -295,7 +295,12 @@ impl Node {
         }
         let complete: Vec<PartitionId> = complete.iter().copied().collect();
         match pull.purpose {
-            Purpose::Sync => self.machine.synced(pull.from, &complete),
+            Purpose::Sync => {
+                for partition in &complete {
+                    self.core(*partition).complete(&[*partition]);
+                }
+                self.machine.synced(pull.from, &complete);
+            }
             Purpose::Merge => self.machine.merged(pull.from, &complete),
         }
         if context.sabotage == Some(Sabotage::AcceptBeforeGrant) && pull.purpose == Purpose::Sync {

@@ -24,24 +24,29 @@ pub enum Verdict {
 impl Core {
     /// Takes an entry over from the owner of a copy: it is put unless a newer one is here.
     pub fn absorb(&mut self, moved: &Moved, now: UnixMs) -> bool {
-        if !matches!(self.roles[moved.partition.index()], Role::Backup(_)) {
+        let Role::Backup(owner) = self.roles[moved.partition.index()] else {
             return false;
-        }
-        self.inherit(moved.partition, moved.entry.version);
+        };
+        self.inherit(moved.partition, owner, moved.entry.version);
         self.put_newer(moved.partition, &moved.key, &moved.entry, now)
     }
 
-    fn inherit(&mut self, partition: PartitionId, version: Version) {
-        let inherited = &mut self.inherited[partition.index()];
-        *inherited = version.hlc.max(*inherited);
+    fn inherit(&mut self, partition: PartitionId, owner: NodeId, version: Version) {
+        if version.node == owner {
+            let inherited = self.inherited.entry((partition, owner)).or_default();
+            *inherited = version.hlc.max(*inherited);
+        }
     }
 
-    /// Whether a version has been here, or what has taken its place: this node wrote it itself, or
-    /// held the partition for whoever did.
+    /// Whether a version has been here, or what has taken its place: this node made it itself, or
+    /// followed whoever did when it was made.
     pub(super) fn has_known(&self, partition: PartitionId, version: Version) -> bool {
-        let own = version.node == self.setup.node
-            && self.since.is_some_and(|since| version.hlc.wall() >= since);
-        own || version.hlc <= self.inherited[partition.index()]
+        if version.node == self.setup.node {
+            return self.since.is_some_and(|since| version.hlc.wall() >= since);
+        }
+        let inherited = self.inherited.get(&(partition, version.node));
+        let inherited = inherited.filter(|_| self.whole.contains(&partition));
+        inherited.is_some_and(|inherited| version.hlc <= *inherited)
     }
 
     /// Takes an effect of another node.
@@ -67,7 +72,7 @@ impl Core {
                 }
                 let present = self.table.peek(&effect.key, now).map(|entry| entry.version);
                 self.missed += u64::from(*previous > present);
-                self.inherit(effect.partition, entry.version);
+                self.inherit(effect.partition, from, entry.version);
                 self.put_newer(effect.partition, &effect.key, entry, now);
             }
             Change::Evict(version) => self.evict(effect.partition, &effect.key, *version, now),
