@@ -32,6 +32,8 @@ use crate::writer::{Moved, Operation, Outcome, Sum, Verdict};
 
 /// Most requests of peers that wait in tasks at a time; further ones are refused.
 const TASKS_MAX: usize = 10_000;
+/// So many writes that lost against those of another owner are logged one by one.
+const OUTDONE_LOGGED_MAX: u64 = 1_000;
 /// Entries larger than this are copied out of the table before they are sent.
 const DIRECT_BYTES_MAX: usize = 32 * 1024;
 
@@ -123,6 +125,9 @@ pub struct Counters {
     pub requests_in: u64,
     /// Messages that did not decode.
     pub malformed: u64,
+    /// Writes of owners that lost against newer ones of another owner, which a copy here had
+    /// followed.
+    pub outdone: u64,
     /// Bytes queued for and under way to peers now.
     pub backlog_bytes: u64,
     /// Effects of peers that were refused because their versions are too far in the future.
@@ -154,6 +159,8 @@ struct Inner {
     malformed: AtomicU64,
     /// Effects that were refused because they are from the future.
     future: AtomicU64,
+    /// Effects that lost against writes of another owner.
+    outdone: AtomicU64,
 }
 
 /// What the messages of one frame have led to.
@@ -191,6 +198,7 @@ impl Peers {
             requests_in: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             future: AtomicU64::new(0),
+            outdone: AtomicU64::new(0),
         }))
     }
 
@@ -330,6 +338,7 @@ impl Peers {
             frames_in: self.0.frames_in.load(Ordering::Relaxed),
             requests_in: self.0.requests_in.load(Ordering::Relaxed),
             malformed: self.0.malformed.load(Ordering::Relaxed),
+            outdone: self.0.outdone.load(Ordering::Relaxed),
             backlog_bytes: backlog,
             from_the_future: self.0.future.load(Ordering::Relaxed),
         }
@@ -608,6 +617,17 @@ impl Peers {
         let writer = self.0.options.router.writer(effect.partition);
         match writer.take_effect(link.node, effect) {
             Verdict::Taken => true,
+            Verdict::Outdone(discarded) => {
+                if self.0.outdone.fetch_add(1, Ordering::Relaxed) < OUTDONE_LOGGED_MAX {
+                    tracing::warn!(
+                        key = %discarded.key.escape_ascii(),
+                        version = %discarded.version,
+                        by = %discarded.by,
+                        "a write lost against one of another owner"
+                    );
+                }
+                true
+            }
             Verdict::Fenced => false,
             Verdict::FromTheFuture => {
                 if self.0.future.fetch_add(1, Ordering::Relaxed) == 0 {

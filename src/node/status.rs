@@ -258,6 +258,8 @@ impl Reporter {
         let map = self.router.map();
         let figures = map.figures();
         let copying = self.copying.get();
+        let mut handoff = copying.map_or_else(Progress::default, |(_, handoff)| handoff.progress());
+        handoff.discarded_writes += self.router.peer_counters().outdone;
         ReplicationStatus {
             backed_up: figures.backed_up,
             missing_copies: figures.missing_copies,
@@ -267,7 +269,7 @@ impl Reporter {
             promotions: figures.promotions,
             taken_empty: figures.taken_empty,
             backlog_bytes: copying.map_or(0, |(lanes, _)| lanes.counters().bytes),
-            handoff: copying.map_or_else(Progress::default, |(_, handoff)| handoff.progress()),
+            handoff,
         }
     }
 

@@ -279,7 +279,15 @@ impl Node {
         let skip = context.sabotage == Some(Sabotage::SkipTombstones)
             && matches!(&effect.change, Change::Put { entry, .. } if entry.kind == Kind::Tombstone);
         let core = self.core(effect.partition);
-        let taken = skip || core.take_effect(from, &effect, clock) == Verdict::Taken;
+        let verdict = if skip {
+            Verdict::Taken
+        } else {
+            core.take_effect(from, &effect, clock)
+        };
+        let taken = matches!(verdict, Verdict::Taken | Verdict::Outdone(_));
+        if let Verdict::Outdone(lost) = verdict {
+            context.checker.discarded(&lost.key, lost.version, lost.by);
+        }
         let key = effect.key.escape_ascii();
         let epoch = effect.epoch;
         note!(

@@ -1,6 +1,6 @@
 //! The side of a copy: what it takes of its owner's entries and effects.
 
-use super::{Core, Moved, Role, tombstone};
+use super::{Core, Discarded, Moved, Role, tombstone};
 use crate::clock::UnixMs;
 use crate::command::{Entry, Kind};
 use crate::key::PartitionId;
@@ -11,10 +11,12 @@ use crate::version::{CLOCK_SKEW_MS_MAX, NodeId, Version};
 const EVICTED_KEEP_MS: u64 = 60_000;
 
 /// What a node makes of an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has it, or something newer.
+    /// It has it, or something newer of the same owner.
     Taken,
+    /// It has something newer, of another owner, which it followed until now: the write loses.
+    Outdone(Discarded),
     /// It does not follow the sender.
     Fenced,
     /// The sender's clock is too far ahead.
@@ -65,12 +67,21 @@ impl Core {
             _ => return Verdict::Fenced,
         }
         self.epochs[at] = self.epochs[at].max(effect.epoch);
+        let mut outdone = None;
         match &effect.change {
             Change::Put { previous, entry } => {
                 if is_from_the_future(entry.version, now) {
                     return Verdict::FromTheFuture;
                 }
                 let present = self.table.peek(&effect.key, now).map(|entry| entry.version);
+                let lost = |by| Discarded {
+                    key: effect.key.clone(),
+                    version: entry.version,
+                    by,
+                };
+                outdone = present
+                    .filter(|by| *by > entry.version && by.node != from)
+                    .map(lost);
                 self.missed += u64::from(*previous > present);
                 self.inherit(effect.partition, from, entry.version);
                 self.put_newer(effect.partition, &effect.key, entry, now);
@@ -87,7 +98,7 @@ impl Core {
             self.operations.remember(*id, remembered, now);
         }
         self.tell_evictions();
-        Verdict::Taken
+        outdone.map_or(Verdict::Taken, Verdict::Outdone)
     }
 
     pub(super) fn put_newer(
