@@ -398,14 +398,14 @@ impl Writer {
         self.0.core.lock().scan(cursor, now, wanted, bytes_max)
     }
 
-    /// Takes entries over from the owner of a copy: each is put unless a newer one is here.
+    /// Takes entries over from `from`, the owner of a copy: each is put unless a newer one is here.
     /// Returns how many were put.
-    pub fn absorb(&self, entries: &[Moved]) -> usize {
+    pub fn absorb(&self, from: NodeId, entries: &[Moved]) -> usize {
         let now = self.0.options.clock.now();
         let mut core = self.0.core.lock();
         entries
             .iter()
-            .filter(|moved| core.absorb(moved, now))
+            .filter(|moved| core.absorb(from, moved, now))
             .count()
     }
 

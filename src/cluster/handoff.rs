@@ -136,7 +136,7 @@ impl Handoff {
         while let Some(entries) = stretches.next().await? {
             for moved in &entries {
                 let writer = router.writer(moved.partition);
-                writer.absorb(std::slice::from_ref(moved));
+                writer.absorb(from, std::slice::from_ref(moved));
             }
         }
         let deadline = Instant::now() + CHUNK_TIMEOUT;

@@ -268,7 +268,7 @@ fn elsewhere_nothing_is_done() {
         assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
         assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
     }
-    assert_eq!(writer.absorb(&[moved("key", "{}", 1)]), 0);
+    assert_eq!(writer.absorb(HOLDER, &[moved("key", "{}", 1)]), 0);
     assert_eq!(writer.stats().entries, 0);
 }
 
@@ -319,7 +319,7 @@ fn a_copy_takes_entries_and_answers_when_it_has_taken_over() {
         assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
         assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
     }
-    assert_eq!(writer.absorb(&[moved("key", "1", 500)]), 1);
+    assert_eq!(writer.absorb(HOLDER, &[moved("key", "1", 500)]), 1);
     assert_eq!(writer.owned_entries(), 0);
     set_all(&writer, &Role::alone());
     assert_eq!(writer.owned_entries(), 1);
@@ -337,7 +337,7 @@ fn a_delete_is_final_although_the_value_turns_up_again() {
     let writer = writer_with(10, 1_000);
     set_all(&writer, &Role::Backup(HOLDER));
     let there = moved("key", "1", 500);
-    assert_eq!(writer.absorb(std::slice::from_ref(&there)), 1);
+    assert_eq!(writer.absorb(HOLDER, std::slice::from_ref(&there)), 1);
     set_all(&writer, &Role::alone());
     assert_eq!(
         now(&writer, &delete("key")),
@@ -345,13 +345,13 @@ fn a_delete_is_final_although_the_value_turns_up_again() {
     );
     // A pull from elsewhere still brings it.
     set_all(&writer, &Role::Backup(HOLDER));
-    assert_eq!(writer.absorb(std::slice::from_ref(&there)), 0);
+    assert_eq!(writer.absorb(HOLDER, std::slice::from_ref(&there)), 0);
     set_all(&writer, &Role::alone());
     assert_eq!(value(&writer, "key"), None);
     // And a value that is written then stays.
     version_of(now(&writer, &put("key", "2")));
     set_all(&writer, &Role::Backup(HOLDER));
-    assert_eq!(writer.absorb(&[there]), 0);
+    assert_eq!(writer.absorb(HOLDER, &[there]), 0);
     set_all(&writer, &Role::alone());
     assert_eq!(value(&writer, "key"), Some("2".into()));
 }
@@ -361,7 +361,7 @@ fn of_two_versions_the_newer_stays() {
     let writer = writer();
     let absorb = |moved: Moved| {
         set_all(&writer, &Role::Backup(HOLDER));
-        let count = writer.absorb(&[moved]);
+        let count = writer.absorb(HOLDER, &[moved]);
         set_all(&writer, &Role::alone());
         count
     };

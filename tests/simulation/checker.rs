@@ -125,7 +125,6 @@ impl Checker {
             crashes: 0,
             last_number: 0,
             replaced: BTreeMap::new(),
-            // Versions that nothing is owed for: they were deleted.
             deleted: BTreeMap::new(),
             discarded: BTreeMap::new(),
             counts: Counts::default(),

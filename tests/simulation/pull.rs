@@ -191,14 +191,14 @@ impl Node {
         let Some(pull) = self.pulls.get(&id) else {
             return;
         };
-        let (purpose, parts) = (pull.purpose, pull.parts.clone());
+        let (purpose, from, parts) = (pull.purpose, pull.from, pull.parts.clone());
         let mut wait = context.rng.random_range(0..5);
         let mut entries = entries.into_iter();
         while let Some(moved) = entries.next() {
             if purpose == Purpose::Sync {
                 let skip = context.sabotage == Some(Sabotage::SkipTombstones);
                 if !(skip && moved.entry.kind == Kind::Tombstone) {
-                    self.core(moved.partition).absorb(&moved, clock);
+                    self.core(moved.partition).absorb(from, &moved, clock);
                 }
                 continue;
             }

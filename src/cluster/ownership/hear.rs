@@ -25,7 +25,7 @@ impl Ownership {
             } else if !theirs.outranks(&ours) {
                 continue;
             } else if theirs.owner == Some(self.me) {
-                self.on_named(partition, &ours, theirs);
+                self.on_named(from, partition, &ours, theirs);
             } else {
                 self.adopt(partition, &ours, theirs);
             }
@@ -37,14 +37,20 @@ impl Ownership {
     }
 
     /// Others say that this node owns a partition.
-    fn on_named(&mut self, partition: PartitionId, ours: &Held, theirs: Held) {
+    fn on_named(&mut self, from: NodeId, partition: PartitionId, ours: &Held, theirs: Held) {
         if ours.owner == Some(self.me) {
             // That was in an earlier life of this node.
             let epoch = theirs.epoch + 1;
             self.set_held(partition, Held { epoch, ..*ours });
-        } else if self.copies.is_complete(partition) {
-            // The owner before has waited until this copy had everything.
-            self.set_held(partition, theirs);
+        } else if let Some(followed) = self.followed_whole(partition) {
+            let granted = theirs.backups.contains(followed)
+                || (theirs.backups.contains(from) && ours.backups.contains(from));
+            if granted {
+                // The owner before has waited until this copy had everything.
+                self.set_held(partition, theirs);
+            } else {
+                self.give_back(partition, theirs);
+            }
         } else {
             // To answer without the entries would be to deny them.
             let rumour = self
@@ -52,6 +58,28 @@ impl Ownership {
                 .entry(partition)
                 .or_insert((theirs.epoch, self.ticks));
             rumour.0 = rumour.0.max(theirs.epoch);
+        }
+    }
+
+    /// Whose copy this node holds, if it has all of it.
+    fn followed_whole(&self, partition: PartitionId) -> Option<NodeId> {
+        let owner = self.copies.owner(partition);
+        owner.filter(|_| self.copies.is_complete(partition))
+    }
+
+    /// This node was made the owner for a copy that it has: but of the other side of a cut. Whoever
+    /// else has one should own it.
+    fn give_back(&mut self, partition: PartitionId, theirs: Held) {
+        self.forget(partition);
+        let heirs = theirs.backups;
+        let heirs = heirs.filter(|node| self.members.alive.contains(&node));
+        if let Some(&heir) = heirs.nodes().first() {
+            let held = Held {
+                epoch: theirs.epoch + 1,
+                owner: Some(heir),
+                backups: heirs.filter(|node| node != heir),
+            };
+            self.set_held(partition, held);
         }
     }
 
@@ -76,7 +104,13 @@ impl Ownership {
             return;
         }
         let listed = theirs.backups.contains(self.me);
-        let complete = self.copies.is_complete(partition);
+        // A copy can pass from one owner to another that it was in sync with, or that the first one
+        // is in sync with: it holds what either acknowledged. What two sides of a cut have written
+        // must meet where it is counted, not here.
+        let in_line = self.copies.owner(partition).is_some_and(|followed| {
+            followed == owner || ours.backups.contains(owner) || theirs.backups.contains(followed)
+        });
+        let complete = self.copies.is_complete(partition) && in_line;
         if listed && !complete {
             self.outbox.lost.entry(owner).or_default().push(partition.0);
         }

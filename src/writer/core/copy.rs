@@ -24,12 +24,15 @@ pub enum Verdict {
 }
 
 impl Core {
-    /// Takes an entry over from the owner of a copy: it is put unless a newer one is here.
-    pub fn absorb(&mut self, moved: &Moved, now: UnixMs) -> bool {
-        let Role::Backup(owner) = self.roles[moved.partition.index()] else {
-            return false;
-        };
-        self.inherit(moved.partition, owner, moved.entry.version);
+    /// Takes an entry over from the owner of a copy: it is put unless a newer one is here. What
+    /// still comes from a former owner is turned away: it may be of the other side of a cut, and
+    /// would pass for this one's.
+    pub fn absorb(&mut self, from: NodeId, moved: &Moved, now: UnixMs) -> bool {
+        match self.roles[moved.partition.index()] {
+            Role::Backup(owner) if owner == from => {}
+            _ => return false,
+        }
+        self.inherit(moved.partition, from, moved.entry.version);
         self.put_newer(moved.partition, &moved.key, &moved.entry, now)
     }
 
@@ -63,6 +66,8 @@ impl Core {
             // The word of a new owner may come after what it does.
             Role::Backup(_) if effect.epoch > self.epochs[at] => {
                 self.roles[at] = Role::Backup(from);
+                // Whoever pulls entries of the owner before has not got all of this one's.
+                self.turns[at] = self.turns[at].wrapping_add(1);
             }
             _ => return Verdict::Fenced,
         }

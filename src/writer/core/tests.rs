@@ -352,7 +352,8 @@ fn evictions_are_told_to_the_copies() {
         };
         let key = std::str::from_utf8(&gone.key).unwrap();
         assert_eq!(owner.peek(key), None);
-        copy.core.absorb(&moved(key, entry("1", version)), NOW);
+        copy.core
+            .absorb(OWNER, &moved(key, entry("1", version)), NOW);
         assert!(copy.data(key).is_some());
         copy.core.take_effect(OWNER, &gone, NOW);
         assert_eq!(copy.peek(key), None);

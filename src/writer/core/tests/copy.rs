@@ -19,7 +19,7 @@ fn what_was_deleted_does_not_come_back_with_an_older_entry() {
             .take_effect(OWNER, &stored("key", 1, gone.clone()), NOW),
         Verdict::Taken
     );
-    assert!(!copy.core.absorb(&moved("key", old.clone()), NOW));
+    assert!(!copy.core.absorb(OWNER, &moved("key", old.clone()), NOW));
     let late = stored("key", 1, old.clone());
     assert_eq!(copy.core.take_effect(OWNER, &late, NOW), Verdict::Taken);
     assert_eq!(copy.data("key"), None);
@@ -36,14 +36,14 @@ fn what_was_deleted_does_not_come_back_with_an_older_entry() {
     ));
     assert_eq!(copy.data("key"), None);
     copy.is(&Role::Backup(OWNER), 2);
-    assert!(copy.core.absorb(&moved("key", new), NOW));
+    assert!(copy.core.absorb(OWNER, &moved("key", new), NOW));
     assert_eq!(copy.data("key"), Some("2".into()));
     // A tombstone takes what is there away.
     let gone = Entry {
         version: at(4_000, OWNER),
         ..gone
     };
-    assert!(copy.core.absorb(&moved("key", gone), NOW));
+    assert!(copy.core.absorb(OWNER, &moved("key", gone), NOW));
     assert_eq!(
         (copy.data("key"), copy.core.table.stats().entries),
         (None, 0)
@@ -150,7 +150,7 @@ fn an_eviction_takes_its_own_version_only() {
     copy.is(&Role::Backup(OWNER), 1);
     let evict = |wall| effect("key", 1, Change::Evict(at(wall, OWNER)));
     copy.core
-        .absorb(&moved("key", entry("new", at(2, OWNER))), NOW);
+        .absorb(OWNER, &moved("key", entry("new", at(2, OWNER))), NOW);
     assert_eq!(copy.core.take_effect(OWNER, &evict(1), NOW), Verdict::Taken);
     assert_eq!(copy.data("key"), Some("new".into()), "it was written since");
     // What has not come yet does not come after it.
@@ -159,7 +159,7 @@ fn an_eviction_takes_its_own_version_only() {
     assert!(
         !copy
             .core
-            .absorb(&moved("key", entry("1", at(3, OWNER))), NOW)
+            .absorb(OWNER, &moved("key", entry("1", at(3, OWNER))), NOW)
     );
     assert_eq!(copy.data("key"), None);
 }
@@ -187,7 +187,9 @@ fn what_a_copy_evicts_its_owner_evicts_as_well() {
     let key = std::str::from_utf8(&told.key).unwrap();
     let mut owner = Node::new(OWNER);
     owner.is(&Role::Backup(THIRD), 1);
-    owner.core.absorb(&moved(key, entry("1", version)), NOW);
+    owner
+        .core
+        .absorb(THIRD, &moved(key, entry("1", version)), NOW);
     owner.owns(&[COPY, THIRD], &[]);
     assert_eq!(owner.core.take_effect(COPY, &told, NOW), Verdict::Taken);
     assert_eq!(owner.peek(key), None);
@@ -217,7 +219,7 @@ fn of_two_owners_the_newer_version_wins_and_the_other_one_is_counted() {
         node.is(&Role::Backup(OWNER), 1);
         if let Some(ours) = ours {
             node.core
-                .absorb(&moved("key", entry("ours", at(ours, COPY))), NOW);
+                .absorb(OWNER, &moved("key", entry("ours", at(ours, COPY))), NOW);
         }
         node.owns(&[THIRD], &[]);
         let parted = Parted {
@@ -281,12 +283,12 @@ fn what_is_left_of_a_copy_goes_before_it_is_begun_anew() {
         expires_at: Some(UnixMs(NOW.0 + 1_000)),
         ..entry("", at(5, OWNER))
     };
-    node.core.absorb(&moved("gone", gone), NOW);
+    node.core.absorb(OWNER, &moved("gone", gone), NOW);
     node.core
-        .absorb(&moved("key", entry("1", at(5, OWNER))), NOW);
+        .absorb(OWNER, &moved("key", entry("1", at(5, OWNER))), NOW);
     let kept = key::partition(b"other");
     node.core
-        .absorb(&moved("other", entry("1", at(5, OWNER))), NOW);
+        .absorb(OWNER, &moved("other", entry("1", at(5, OWNER))), NOW);
     let some = [key::partition(b"gone"), key::partition(b"key")];
     assert!(!some.contains(&kept));
     let turns = |node: &Node| some.map(|partition| node.core.turn(partition));
@@ -304,6 +306,6 @@ fn what_is_left_of_a_copy_goes_before_it_is_begun_anew() {
     // Also what is older than the tombstone comes in now.
     assert!(
         node.core
-            .absorb(&moved("gone", entry("1", at(4, OWNER))), NOW)
+            .absorb(OWNER, &moved("gone", entry("1", at(4, OWNER))), NOW)
     );
 }
