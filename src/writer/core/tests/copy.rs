@@ -118,8 +118,14 @@ fn versions_from_the_future_are_refused() {
     let parted = Parted { theirs: 0, ours: 0 };
     let ahead = moved("key", entry("1", at(latest + 1, OWNER)));
     let settled = node.core.merge(&ahead, parted, NOW);
-    let (ticket, discarded) = (None, None);
-    assert_eq!(settled, Merge::Settled { ticket, discarded });
+    let Merge::Settled {
+        ticket: None,
+        discarded: Some(discarded),
+    } = settled
+    else {
+        panic!("{settled:?}: not refused and counted")
+    };
+    assert_eq!(discarded.version, at(latest + 1, OWNER));
     assert_eq!(node.data("key"), None);
 }
 
@@ -237,11 +243,14 @@ fn of_two_owners_the_newer_version_wins_and_the_other_one_is_counted() {
         assert_eq!(node.data("key"), Some(expected.into()), "{case}");
         assert_eq!(node.sent_to(THIRD).len(), usize::from(theirs_won), "{case}");
         assert_eq!(ticket.is_some(), theirs_won, "{case}");
-        // The same again settles nothing more.
+        // The same again loses nothing; the copies hear of it, in case one of them has not.
         let again = node.core.merge(&coming, parted, NOW);
         if theirs_won {
-            let (ticket, discarded) = (None, None);
-            assert_eq!(again, Merge::Settled { ticket, discarded }, "{case}");
+            let Merge::Settled { ticket, discarded } = again else {
+                panic!("{case}: not settled")
+            };
+            assert_eq!((ticket.is_some(), discarded), (true, None), "{case}");
+            assert_eq!(node.sent_to(THIRD).len(), 1, "{case}");
         }
     }
 }
