@@ -15,6 +15,10 @@ check:
 test *arguments:
     ./scripts/test.sh {{ arguments }}
 
+# Whole clusters in virtual time, so many seeds of each kind: just sim 10000
+sim seeds="200":
+    SIM_SEEDS={{ seeds }} ./scripts/test.sh --test simulation
+
 # Every fuzz target for so many seconds: just fuzz 600
 fuzz seconds="60" *targets="":
     ./scripts/fuzz.sh {{ seconds }} {{ targets }}

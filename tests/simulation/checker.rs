@@ -100,6 +100,7 @@ pub struct Counts {
     pub writes: u64,
     pub increments: u64,
     pub uncertain: u64,
+    pub refused: u64,
     pub failed: u64,
     pub discarded: u64,
 }
@@ -110,6 +111,7 @@ impl Counts {
         self.writes += more.writes;
         self.increments += more.increments;
         self.uncertain += more.uncertain;
+        self.refused += more.refused;
         self.failed += more.failed;
         self.discarded += more.discarded;
     }
@@ -160,7 +162,11 @@ impl Checker {
     fn count(&mut self, outcome: &Ended) {
         match outcome {
             Ended::Uncertain | Ended::Applied => self.counts.uncertain += 1,
-            Ended::Failed => self.counts.failed += 1,
+            Ended::Refused => self.counts.refused += 1,
+            Ended::Failed => {
+                self.counts.failed += 1;
+                assert!(self.lenient, "nobody answered within the deadline");
+            }
             Ended::Done(_) => {}
         }
     }
@@ -309,7 +315,7 @@ impl Checker {
                 Some(entry.version)
             }
             Ended::Applied => None,
-            Ended::Failed => {
+            Ended::Failed | Ended::Refused => {
                 // One that is sent again may have been applied before.
                 self.keys[key].increments[index].failed = !named;
                 return;

@@ -62,7 +62,9 @@ pub enum Ended {
     Applied,
     /// It may have been applied, or may yet be.
     Uncertain,
-    /// It was not applied, and will not be.
+    /// There was no room for it. It was not applied, and will not be.
+    Refused,
+    /// Nobody answered. It was not applied, and will not be.
     Failed,
 }
 
@@ -224,6 +226,7 @@ impl Node {
             Error::Unanswered => Ended::Applied,
             Error::Lost { .. } | Error::Deadline { .. } => Ended::Uncertain,
             _ if lost => Ended::Uncertain,
+            Error::Overloaded { .. } | Error::Full { .. } => Ended::Refused,
             _ => Ended::Failed,
         };
         context.finish(id, outcome);

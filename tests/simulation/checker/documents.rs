@@ -141,7 +141,7 @@ impl Checker {
         let state = match outcome {
             Ended::Done(Reply::Stored { .. }) => State::Done,
             Ended::Done(Reply::Deleted(_)) => State::Done,
-            Ended::Done(_) | Ended::Failed => State::Failed,
+            Ended::Done(_) | Ended::Refused | Ended::Failed => State::Failed,
             Ended::Applied | Ended::Uncertain => State::Uncertain,
         };
         match outcome {
