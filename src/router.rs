@@ -483,6 +483,19 @@ impl Router {
         }
     }
 
+    /// A value may have expired on its way.
+    fn unexpired(&self, reply: Reply) -> Reply {
+        let Reply::Value(Some(entry)) = reply else {
+            return reply;
+        };
+        let now = self.0.writers.first().map(Writer::now);
+        let expired = entry
+            .expires_at
+            .zip(now)
+            .is_some_and(|(expires_at, now)| expires_at <= now);
+        Reply::Value((!expired).then_some(entry))
+    }
+
     /// What is said of a write whose copies follow another owner: it may be lost, or not.
     #[must_use]
     pub fn superseded(&self) -> Error {
@@ -510,7 +523,7 @@ impl Router {
         let answer = peers.request(node, command, request.operation, request.deadline);
         match answer.await {
             Ok(Some(reply)) => Ok(Attempt::Done(Answer {
-                reply,
+                reply: self.unexpired(reply),
                 owner: peer(),
             })),
             Ok(None) | Err(peer::Error::NotConnected) => Ok(Attempt::Again),

@@ -243,6 +243,10 @@ impl Core {
             if role.is_owned() && !self.roles[at].is_owned() && self.has_company {
                 self.versions.jump_past(UnixMs(now.0 + TAKEOVER_MS));
             }
+            if self.roles[at].is_owned() && matches!(role, Role::Backup(_)) {
+                // Whoever passes a partition on is a copy that has everything.
+                self.whole.insert(partition);
+            }
             self.roles[at] = role.clone();
             self.epochs[at] = self.epochs[at].max(epoch);
             self.turns[at] = self.turns[at].wrapping_add(1);
