@@ -257,7 +257,11 @@ fn values() -> Vec<Step> {
                 assert_eq!(found["integer"], integer);
                 let partition = smache::key::partition(key.as_bytes());
                 assert_eq!(found["partition"], partition.0);
-                assert_eq!(found["backups"], json!([]));
+                // One backup, as long as there is another node.
+                let (owner, other) = (variables.get("OWNER"), variables.get("OWNER1"));
+                let backups = found["backups"].as_array().unwrap();
+                assert_eq!(backups.len(), usize::from(owner != other), "{found}");
+                assert!(backups.iter().all(|backup| backup != owner), "{found}");
             }),
         ),
     ]
