@@ -43,11 +43,11 @@ impl Core {
         }
     }
 
-    /// Whether a version has been here, or what has taken its place: this node made it itself, or
-    /// followed whoever did when it was made.
+    /// Whether a version has been here, or what has taken its place: this node made it itself and has
+    /// held the partition ever since, or followed whoever did when it was made.
     pub(super) fn has_known(&self, partition: PartitionId, version: Version) -> bool {
         if version.node == self.setup.node {
-            return self.since.is_some_and(|since| version.hlc.wall() >= since);
+            return version.hlc.wall() >= self.since[partition.index()];
         }
         let inherited = self.inherited.get(&(partition, version.node));
         let inherited = inherited.filter(|_| self.whole.contains(&partition));
@@ -119,8 +119,13 @@ impl Core {
             return false;
         }
         if expired {
-            // What it replaced is gone as well.
+            // What it replaced is gone as well, and stays so: it may still come with a pull.
             self.table.remove(key, now);
+            if entry.kind != Kind::Tombstone {
+                let gone = tombstone(entry.version, now, EVICTED_KEEP_MS);
+                // Without room for it there is none for what is older either.
+                let _ = self.table.put(partition, key, gone.as_ref(), now);
+            }
             return false;
         }
         if self.table.put(partition, key, entry.as_ref(), now).is_ok() {
