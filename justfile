@@ -15,6 +15,10 @@ check:
 test *arguments:
     ./scripts/test.sh {{ arguments }}
 
+# Simulated clusters, so many seeds of each mode; for the night: just sim 10000
+sim seeds="1000":
+    SIM_SEEDS={{ seeds }} cargo test --locked --test simulation
+
 # Every fuzz target for so many seconds: just fuzz 600
 fuzz seconds="60" *targets="":
     ./scripts/fuzz.sh {{ seconds }} {{ targets }}
