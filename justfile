@@ -15,8 +15,8 @@ check:
 test *arguments:
     ./scripts/test.sh {{ arguments }}
 
-# Whole clusters in virtual time, so many seeds of each kind: just sim 10000
-sim seeds="200":
+# Simulated clusters, so many seeds of each mode; for the night: just sim 10000
+sim seeds="1000":
     SIM_SEEDS={{ seeds }} ./scripts/test.sh --test simulation
 
 # Every fuzz target for so many seconds: just fuzz 600
