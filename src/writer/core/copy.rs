@@ -119,8 +119,13 @@ impl Core {
             return false;
         }
         if expired {
-            // What it replaced is gone as well.
+            // What it replaced is gone as well, and stays so: it may still come with a pull.
             self.table.remove(key, now);
+            if entry.kind != Kind::Tombstone {
+                let gone = tombstone(entry.version, now, EVICTED_KEEP_MS);
+                // Without room for it there is none for what is older either.
+                let _ = self.table.put(partition, key, gone.as_ref(), now);
+            }
             return false;
         }
         if self.table.put(partition, key, entry.as_ref(), now).is_ok() {
