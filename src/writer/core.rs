@@ -40,6 +40,9 @@ const OF_CLIENTS: Keep = Keep {
     ms: 600_000,
 };
 
+/// A moment that does not come.
+const NEVER: UnixMs = UnixMs(u64::MAX);
+
 /// Where the effects of a partition go.
 #[derive(Debug, Default)]
 pub struct Sinks {
@@ -158,8 +161,9 @@ pub struct Core {
     inherited: RapidHashMap<(PartitionId, NodeId), Hlc>,
     /// Partitions of which a copy here had everything: only of these is that so.
     whole: HashSet<PartitionId>,
-    /// When this core was made: versions of this node from before are of an earlier life.
-    since: Option<UnixMs>,
+    /// Since when this node has held each partition, without a break: what it wrote since then it
+    /// knows. [`NEVER`] for those that it does not hold.
+    since: Box<[UnixMs]>,
     versions: HlcSource,
     operations: Operations,
     /// Whether there was ever another node that might have copies. Without one nobody needs to hear
@@ -182,7 +186,7 @@ impl Core {
             turns: vec![0; count].into(),
             inherited: RapidHashMap::default(),
             whole: HashSet::new(),
-            since: None,
+            since: vec![NEVER; count].into(),
             versions: HlcSource::default(),
             operations: Operations::new(OF_NODES, OF_CLIENTS),
             has_company: false,
@@ -225,7 +229,6 @@ impl Core {
 
     /// Sets the role of partitions, which are at these epochs.
     pub fn set_roles(&mut self, partitions: &[(PartitionId, u32)], role: &Role, now: UnixMs) {
-        self.since.get_or_insert(now);
         let alone = matches!(role, Role::Owned { sinks, .. } if sinks.is_empty());
         if !self.has_company && !alone && !matches!(role, Role::Elsewhere) {
             self.has_company = true;
@@ -246,6 +249,11 @@ impl Core {
             if self.roles[at].is_owned() && matches!(role, Role::Backup(_)) {
                 // Whoever passes a partition on is a copy that has everything.
                 self.whole.insert(partition);
+            }
+            if matches!(role, Role::Elsewhere) {
+                self.since[at] = NEVER;
+            } else {
+                self.since[at] = self.since[at].min(now);
             }
             self.roles[at] = role.clone();
             self.epochs[at] = self.epochs[at].max(epoch);
@@ -272,6 +280,7 @@ impl Core {
         for partition in partitions {
             let turn = &mut self.turns[partition.index()];
             *turn = turn.wrapping_add(1);
+            self.since[partition.index()] = NEVER;
         }
         self.disinherit(partitions.iter().copied());
         let left = |p: &&PartitionId| self.table.partition_entries(**p) > 0;

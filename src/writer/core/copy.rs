@@ -43,11 +43,11 @@ impl Core {
         }
     }
 
-    /// Whether a version has been here, or what has taken its place: this node made it itself, or
-    /// followed whoever did when it was made.
+    /// Whether a version has been here, or what has taken its place: this node made it itself and has
+    /// held the partition ever since, or followed whoever did when it was made.
     pub(super) fn has_known(&self, partition: PartitionId, version: Version) -> bool {
         if version.node == self.setup.node {
-            return self.since.is_some_and(|since| version.hlc.wall() >= since);
+            return version.hlc.wall() >= self.since[partition.index()];
         }
         let inherited = self.inherited.get(&(partition, version.node));
         let inherited = inherited.filter(|_| self.whole.contains(&partition));
