@@ -7,7 +7,8 @@
 //! promise under its condition.
 //!
 //! `SIM_SEEDS=1000` plays that many seeds of each mode, `SIM_SEED=7` only that one; `SIM_MODE=cut`
-//! only that mode. A seed that fails is played again, and what happened last is shown.
+//! only that mode. A seed that fails is played again, and what happened last is shown: with `SIM_LOG=1`
+//! all of it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 #![allow(

@@ -159,7 +159,8 @@ impl Checker {
         }
     }
 
-    fn count(&mut self, outcome: &Ended) {
+    /// Counts how an operation ended. While promises are owed, somebody answers in time.
+    pub fn count(&mut self, outcome: &Ended) {
         match outcome {
             Ended::Uncertain | Ended::Applied => self.counts.uncertain += 1,
             Ended::Refused => self.counts.refused += 1,

@@ -250,6 +250,7 @@ pub fn ended(context: &mut Context, op: &Op, outcome: Ended) {
             }
         }
         (Some(Pending::Read(key, start)), Role::Reader) => {
+            context.checker.count(&outcome);
             if let Ended::Done(Reply::Value(value)) = outcome {
                 context.checker.end_read(key, &start, value.as_ref(), now);
             }
