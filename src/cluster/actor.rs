@@ -5,6 +5,7 @@
 //! no knowledge; pulls that were under way are asked for again by the machine. All its messages are
 //! casts, but for [`Message::Leave`], which is answered when this node owns nothing any more.
 
+mod moves;
 mod report;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,20 +15,20 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
 
+use self::moves::Purpose;
 use self::report::{Report, log_members, log_moves, log_takeovers};
 use super::discovery;
 use super::handoff::Handoff;
 use super::machine::{Control, Machine, Output};
-use super::ownership::{Part, Role};
+use super::ownership::Role;
 use super::peer::{News, Peers};
 use super::transport::SessionId;
 use crate::clock::{Clock, UnixMs};
 use crate::config::Uplink;
 use crate::key::PartitionId;
 use crate::node::status::Reporter;
-use crate::replication::{Lane, Lanes};
+use crate::replication::Lanes;
 use crate::router::{Load, Publish, Router};
 use crate::version::NodeId;
 use crate::writer::{self, Pulse, STANDSTILL_MS, Sinks};
@@ -38,10 +39,6 @@ const TICK: Duration = Duration::from_millis(100);
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// How often the map is published although nothing happened, for a router that was restarted.
 const PUBLISH_TICKS: u64 = 10;
-
-/// Copies that have not answered for what was written before a partition was frozen are not waited
-/// for any longer: its owner will try again.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// A node that stood still and hears nothing from anybody goes on alone after so many ticks.
 const UNSURE_TICKS: u64 = 50;
@@ -162,13 +159,6 @@ impl ractor::Message for Message {}
 
 /// The actor.
 pub struct ClusterActor;
-
-/// What entries are pulled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Purpose {
-    Sync,
-    Merge,
-}
 
 /// What one incarnation of the actor knows.
 pub struct State {
@@ -451,112 +441,5 @@ impl State {
                 frozen: *frozen,
             },
         }
-    }
-
-    fn forget_pulls(&mut self, purpose: Purpose, from: NodeId, partitions: &[PartitionId]) {
-        for partition in partitions {
-            self.pulls.remove(&(purpose, from, *partition));
-        }
-    }
-
-    fn start_sync(&mut self, from: NodeId, mut asked: Vec<PartitionId>) {
-        // Also what is under way already is asked for now and then.
-        asked.retain(|partition| self.pulls.insert((Purpose::Sync, from, *partition)));
-        if asked.is_empty() {
-            return;
-        }
-        let (handoff, mailbox) = (
-            self.arguments.handoff.clone(),
-            self.arguments.mailbox.clone(),
-        );
-        tokio::spawn(async move {
-            let complete = handoff.sync(from, &asked).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "a handoff was interrupted");
-                Vec::new()
-            });
-            mailbox.cast(Message::Synced {
-                from,
-                asked,
-                complete,
-            });
-        });
-    }
-
-    fn start_merge(&mut self, from: NodeId, mut parts: Vec<Part>) {
-        parts.retain(|part| self.pulls.insert((Purpose::Merge, from, part.partition)));
-        if parts.is_empty() {
-            return;
-        }
-        let (handoff, mailbox) = (
-            self.arguments.handoff.clone(),
-            self.arguments.mailbox.clone(),
-        );
-        tokio::spawn(async move {
-            let complete = handoff.merge(from, &parts).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "a merge was interrupted");
-                Vec::new()
-            });
-            let asked = parts.iter().map(|part| part.partition).collect();
-            mailbox.cast(Message::Merged {
-                from,
-                asked,
-                complete,
-            });
-        });
-    }
-
-    /// Compares the copies that this node holds with what their owners have, unless that is still
-    /// under way.
-    fn start_repair(&self, machine: &Machine) {
-        let followed = machine.ownership().followed();
-        let handoff = self.arguments.handoff.clone();
-        let Ok(turn) = Arc::clone(&self.repairing).try_lock_owned() else {
-            return;
-        };
-        tokio::spawn(async move {
-            for (owner, copies) in followed {
-                if let Err(error) = handoff.repair(owner, &copies).await {
-                    tracing::debug!(%error, "copies could not be compared");
-                }
-            }
-            drop(turn);
-        });
-    }
-
-    /// Waits, not for long, until the copies of frozen partitions have answered for everything.
-    fn start_drain(&self, partitions: Vec<PartitionId>, number: u64) {
-        let mut marks: Vec<(Arc<Lane>, u64)> = Vec::new();
-        for &partition in &partitions {
-            let writer = self.arguments.router.writer(partition);
-            if let writer::Role::Owned { sinks, .. } = writer.role(partition) {
-                for lane in &sinks.in_sync {
-                    if !marks.iter().any(|(known, _)| Arc::ptr_eq(known, lane)) {
-                        marks.push((Arc::clone(lane), lane.next_number()));
-                    }
-                }
-            }
-        }
-        let mailbox = self.arguments.mailbox.clone();
-        tokio::spawn(async move {
-            let deadline = Instant::now() + DRAIN_MAX;
-            while Instant::now() < deadline {
-                if marks.iter().all(|(lane, mark)| lane.is_done_before(*mark)) {
-                    mailbox.cast(Message::Drained { partitions, number });
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        });
-    }
-
-    /// Dropping entries is work for the writers' locks, not for this actor.
-    fn start_drop(&self, partitions: Vec<PartitionId>) {
-        let router = self.arguments.router.clone();
-        tokio::spawn(async move {
-            for writer in router.writers() {
-                let wanted = |partition| partitions.binary_search(&partition).is_ok();
-                writer.drop_partitions(wanted).await;
-            }
-        });
     }
 }
