@@ -1,4 +1,4 @@
-//! What a peer may send: frames of messages, requests and responses.
+//! What a peer may send over a session: frames of messages of every kind.
 //!
 //! Whatever the bytes, decoding ends with a value or an error. What decodes can be written and read
 //! again, and is the same then.
@@ -10,9 +10,11 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use smache::cluster::codec::{
-    FRAME_HEAD_BYTES, MessageKind, read_message, read_request, read_response, write_request,
-    write_response,
+    FRAME_HEAD_BYTES, MessageKind, read_answers, read_effect, read_message, read_request,
+    read_response, write_answers, write_effect, write_message, write_request, write_response,
 };
+use smache::cluster::machine::Control;
+use smache::replication::Change;
 
 fn frame(mut frame: Bytes) {
     if frame.len() < FRAME_HEAD_BYTES {
@@ -20,11 +22,30 @@ fn frame(mut frame: Bytes) {
     }
     let _acked = frame.split_to(FRAME_HEAD_BYTES);
     while let Ok(Some((kind, body))) = read_message(&mut frame) {
-        match kind {
-            MessageKind::Request => request(body),
-            MessageKind::Response => response(body),
-            _ => {}
-        }
+        let mut again = Vec::new();
+        write_message(&mut again, kind, |out| out.extend_from_slice(&body));
+        let read = read_message(&mut Bytes::from(again));
+        assert_eq!(read, Ok(Some((kind, body.clone()))));
+        message(kind, body);
+    }
+}
+
+fn message(kind: MessageKind, body: Bytes) {
+    match kind {
+        MessageKind::Control => control(&body),
+        MessageKind::Request => request(body),
+        MessageKind::Response => response(body),
+        MessageKind::Effect => effect(body),
+        MessageKind::Answers => answers(body),
+        // Its head is two numbers, and all else is a piece of another message.
+        MessageKind::Fragment => {}
+    }
+}
+
+fn control(body: &[u8]) {
+    if let Ok(control) = postcard::from_bytes::<Control>(body) {
+        let again = postcard::to_stdvec(&control).expect("what was read can be written");
+        assert_eq!(postcard::from_bytes::<Control>(&again), Ok(control));
     }
 }
 
@@ -46,14 +67,33 @@ fn response(body: Bytes) {
     }
 }
 
+fn effect(body: Bytes) {
+    if let Ok((number, mut effect)) = read_effect(body) {
+        // No operation evicts; one that is read beside an eviction is not written again.
+        if !matches!(effect.change, Change::Put { .. }) {
+            effect.operation = None;
+        }
+        let mut again = Vec::new();
+        write_effect(&mut again, number, &effect.encode());
+        assert_eq!(read_effect(Bytes::from(again)), Ok((number, effect)));
+    }
+}
+
+fn answers(body: Bytes) {
+    if let Ok(answers) = read_answers(body) {
+        let mut again = Vec::new();
+        write_answers(&mut again, &answers);
+        assert_eq!(read_answers(Bytes::from(again)), Ok(answers));
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
     let bytes = Bytes::copy_from_slice(bytes);
-    match choice % 3 {
-        0 => frame(bytes),
-        1 => request(bytes),
-        _ => response(bytes),
+    match MessageKind::from_number(choice % 7) {
+        Ok(kind) => message(kind, bytes),
+        Err(_) => frame(bytes),
     }
 });
