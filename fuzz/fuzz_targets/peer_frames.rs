@@ -14,7 +14,6 @@ use smache::cluster::codec::{
     read_response, write_answers, write_effect, write_message, write_request, write_response,
 };
 use smache::cluster::machine::Control;
-use smache::replication::Change;
 
 fn frame(mut frame: Bytes) {
     if frame.len() < FRAME_HEAD_BYTES {
@@ -68,11 +67,7 @@ fn response(body: Bytes) {
 }
 
 fn effect(body: Bytes) {
-    if let Ok((number, mut effect)) = read_effect(body) {
-        // No operation evicts; one that is read beside an eviction is not written again.
-        if !matches!(effect.change, Change::Put { .. }) {
-            effect.operation = None;
-        }
+    if let Ok((number, effect)) = read_effect(body) {
         let mut again = Vec::new();
         write_effect(&mut again, number, &effect.encode());
         assert_eq!(read_effect(Bytes::from(again)), Ok((number, effect)));

@@ -161,6 +161,9 @@ pub fn read_answers(mut body: Bytes) -> Result<Answers, Malformed> {
     let mut answers = Answers::default();
     while !b.is_empty() {
         let range = (get_u64(b)?, get_u64(b)?);
+        if range.0 > range.1 {
+            return Err(Malformed);
+        }
         if answers.taken.len() < count {
             answers.taken.push(range);
         } else {

@@ -100,7 +100,10 @@ impl Effect {
         };
         let operation = match get_u8(b)? {
             0 => None,
-            1 => Some((OperationId(get_u128(b)?), Done::decode(b)?)),
+            // No operation evicts.
+            1 if matches!(change, Change::Put { .. }) => {
+                Some((OperationId(get_u128(b)?), Done::decode(b)?))
+            }
             _ => return Err(Malformed),
         };
         if !b.is_empty() {

@@ -226,7 +226,8 @@ fn effect() -> impl Strategy<Value = Effect> {
 }
 
 fn answers() -> impl Strategy<Value = Answers> {
-    let ranges = || vec((any::<u64>(), any::<u64>()), 0..5);
+    let range = || (any::<u64>(), any::<u64>()).prop_map(|(a, b)| (a.min(b), a.max(b)));
+    let ranges = || vec(range(), 0..5);
     (ranges(), ranges()).prop_map(|(taken, refused)| Answers { taken, refused })
 }
 
@@ -293,6 +294,14 @@ proptest! {
     #[test]
     fn answers_come_out_as_they_went_in(answers in answers()) {
         prop_assert_eq!(read_answers(answers_bytes(&answers)), Ok(answers));
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_malformed(last in 0..u64::MAX, over in 1..1_000_u64) {
+        let taken = vec![(last.saturating_add(over), last)];
+        let refused = Vec::new();
+        let bytes = answers_bytes(&Answers { taken, refused });
+        prop_assert_eq!(read_answers(bytes), Err(Malformed));
     }
 
     #[test]

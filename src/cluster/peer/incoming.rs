@@ -135,8 +135,13 @@ impl Peers {
             }
             MessageKind::Answers => {
                 let answers = codec::read_answers(body)?;
-                let refused = answers.refused.iter().map(|(first, last)| last - first + 1);
-                self.0.options.lanes.count_refused(refused.sum());
+                let counts = answers.refused.iter().map(|(first, last)| last - first);
+                let refused = counts.fold(0, |sum: u64, count| sum.saturating_add(count));
+                let ranges = answers.refused.len() as u64;
+                self.0
+                    .options
+                    .lanes
+                    .count_refused(refused.saturating_add(ranges));
                 incoming.finished.extend(link.answered(&answers));
             }
             MessageKind::Fragment => return Err(Malformed),
