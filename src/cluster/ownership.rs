@@ -492,3 +492,9 @@ fn known<T: Copy>(said: &[(u16, T)]) -> impl Iterator<Item = (PartitionId, T)> +
     let known = said.iter().filter(|(number, _)| *number < PARTITION_COUNT);
     known.map(|(number, what)| (PartitionId(*number), *what))
 }
+
+/// Partitions that a peer named, without what are none.
+fn named(numbers: &[u16]) -> impl Iterator<Item = PartitionId> + '_ {
+    let known = numbers.iter().filter(|number| **number < PARTITION_COUNT);
+    known.map(|number| PartitionId(*number))
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Held, Holding, Message, Ownership, Part, REPEAT_TICKS, RUMOUR_TICKS, UNLISTED_TICKS, known,
+    named,
 };
 use crate::key::PartitionId;
 use crate::version::{CLOCK_SKEW_MS_MAX, NodeId};
@@ -188,17 +189,8 @@ impl Ownership {
             if mine.syncing.len() == before {
                 continue;
             }
-            let held = self.held[partition.index()];
-            let backups = held.backups.with(from);
-            let epoch = held.epoch + 1;
-            self.set_held(
-                partition,
-                Held {
-                    epoch,
-                    backups,
-                    ..held
-                },
-            );
+            let backups = self.held[partition.index()].backups.with(from);
+            self.set_backups(partition, backups);
         }
     }
 
@@ -244,8 +236,7 @@ impl Ownership {
     }
 
     pub(super) fn on_merged(&mut self, from: NodeId, partitions: &[u16]) {
-        let numbers: Vec<(u16, ())> = partitions.iter().map(|number| (*number, ())).collect();
-        for (partition, ()) in known(&numbers) {
+        for partition in named(partitions) {
             let is_owner = self.held[partition.index()].owner == Some(from);
             if is_owner && self.conceded.remove(&partition).is_some() {
                 self.forget(partition);
@@ -255,8 +246,7 @@ impl Ownership {
 
     /// A backup of these partitions has none of them: it is made anew.
     pub(super) fn on_lost(&mut self, from: NodeId, partitions: &[u16]) {
-        let numbers: Vec<(u16, ())> = partitions.iter().map(|number| (*number, ())).collect();
-        for (partition, ()) in known(&numbers) {
+        for partition in named(partitions) {
             let held = self.held[partition.index()];
             if held.owner == Some(self.me) && held.backups.contains(from) {
                 self.set_backups(partition, held.backups.filter(|node| node != from));
