@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "support/in_process.rs"]
+mod in_process;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use smache::Smache;
 use smache::cluster::transport::memory::Network;
+use smache::config::Config;
 use smache::router::MemberState;
+
+use crate::in_process::are_settled;
 
 async fn node(network: &Network, name: &str, join: Option<&str>) -> Smache {
     let builder = Smache::builder()
@@ -32,14 +38,11 @@ async fn until(what: &str, mut met: impl FnMut() -> bool) {
         .unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
-/// Waits until all nodes see `count` members that own all partitions between them, in balance.
+/// Waits until these nodes share all partitions, each with its copies, and know it.
 async fn balanced(nodes: &[&Smache]) {
+    let backups = Config::default().backups;
     until("the partitions are spread over all nodes", || {
-        nodes.iter().all(|node| {
-            let status = node.status();
-            let up = status.members.iter().filter(|m| m.partitions > 0).count();
-            up == nodes.len() && status.partitions.arriving == 0
-        })
+        are_settled(nodes, backups.into())
     })
     .await;
 }

@@ -9,6 +9,8 @@
 mod client;
 #[path = "conformance/cluster.rs"]
 mod cluster;
+#[path = "support/in_process.rs"]
+mod in_process;
 #[path = "conformance/large.rs"]
 mod large;
 #[path = "conformance/table.rs"]

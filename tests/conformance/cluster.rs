@@ -8,6 +8,7 @@ use smache::cluster::transport::memory::Network;
 use smache::config::{Config, Port};
 
 use crate::client::patient;
+use crate::in_process::are_settled;
 
 /// Nodes that share all partitions.
 pub(crate) struct Cluster {
@@ -15,7 +16,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many nodes, and waits until each owns its part.
+    /// Starts so many nodes, and waits until each owns its part and all copies are made.
     pub(crate) async fn start(count: usize, config: &Config) -> Cluster {
         let network = Network::new();
         let mut nodes = Vec::new();
@@ -33,23 +34,14 @@ impl Cluster {
             nodes.push(builder.serve().start().await.unwrap());
         }
         let cluster = Cluster { nodes };
+        let all: Vec<&Smache> = cluster.nodes.iter().collect();
         patient("the nodes to share all partitions", async {
-            while !cluster.is_settled() {
+            while !are_settled(&all, config.backups.into()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
         .await;
         cluster
-    }
-
-    fn is_settled(&self) -> bool {
-        self.nodes.iter().all(|node| {
-            let status = node.status();
-            let owners = status.members.iter().filter(|m| m.partitions > 0).count();
-            owners == self.nodes.len()
-                && status.partitions.arriving == 0
-                && status.partitions.unowned == 0
-        })
     }
 
     pub(crate) fn count(&self) -> usize {
