@@ -117,6 +117,8 @@ impl Load {
             let n = scatter(n, self.count);
             let key = key(n);
             let entry = EntryRef {
+                open: None,
+                tag: None,
                 kind: Kind::Json,
                 data: &value[..len(n)],
                 version: Version {

@@ -23,6 +23,8 @@ fn key(n: u64) -> [u8; 16] {
 
 fn put(table: &mut Table, n: u64, expires_at: Option<UnixMs>) {
     let entry = EntryRef {
+        open: None,
+        tag: None,
         kind: Kind::Json,
         data: &[b'v'; 100],
         version: Version::default(),

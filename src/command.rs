@@ -8,6 +8,7 @@
 //! An [`Effect`] is what is replicated and what the table does. A command without an effect
 //! changes nothing, not even a version.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -17,8 +18,25 @@ use crate::clock::UnixMs;
 use crate::key::Key;
 use crate::version::{NodeId, Version};
 
+pub mod answer;
+pub mod collection;
 pub mod counter;
+mod decimal;
+pub mod hash;
 pub mod json;
+pub mod lifetime;
+pub mod list;
+pub mod operation;
+mod random;
+pub mod set;
+pub mod show;
+pub mod string;
+
+pub use self::answer::Answer;
+pub use self::operation::Operation;
+
+use self::collection::{Collection, Delta, View};
+use self::operation::{At, Change};
 
 /// What a value is. The numbers are the ones on the wire and in memory: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +47,16 @@ pub enum Kind {
     Json = 0,
     /// A whole number that is added to, kept as [`counter`] describes.
     Counter = 1,
+    /// A string of bytes.
+    Bytes = 2,
+    /// Yes or no, kept as `true` or `false`.
+    Flag = 3,
+    /// Members without an order, kept as [`collection`] describes.
+    Set = 4,
+    /// Fields with values.
+    Hash = 5,
+    /// Elements in order.
+    List = 6,
     /// No value: what was here was deleted. Kept for a while, so that an older value that turns up
     /// late does not pass for a newer one; clients never see it.
     Tombstone = 31,
@@ -39,6 +67,11 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Json => "JSON document",
             Kind::Counter => "counter",
+            Kind::Bytes => "string",
+            Kind::Flag => "flag",
+            Kind::Set => "set",
+            Kind::Hash => "hash",
+            Kind::List => "list",
             Kind::Tombstone => "tombstone",
         })
     }
@@ -51,8 +84,48 @@ impl Kind {
         match number {
             0 => Some(Kind::Json),
             1 => Some(Kind::Counter),
+            2 => Some(Kind::Bytes),
+            3 => Some(Kind::Flag),
+            4 => Some(Kind::Set),
+            5 => Some(Kind::Hash),
+            6 => Some(Kind::List),
             31 => Some(Kind::Tombstone),
             _ => None,
+        }
+    }
+}
+
+impl Kind {
+    /// Whether values of it have parts: see [`collection`].
+    #[must_use]
+    pub fn is_collection(self) -> bool {
+        matches!(self, Kind::Set | Kind::Hash | Kind::List)
+    }
+}
+
+/// How long a value lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expiry {
+    /// For ever.
+    #[default]
+    Never,
+    /// As long as the value that it takes the place of.
+    Keep,
+    /// So many milliseconds from when the command is applied.
+    In(u64),
+    /// Until then.
+    At(UnixMs),
+}
+
+impl Expiry {
+    /// When the value expires, if the present one does so at `current`.
+    #[must_use]
+    pub fn at(self, current: Option<UnixMs>, now: UnixMs) -> Option<UnixMs> {
+        match self {
+            Expiry::Never => None,
+            Expiry::Keep => current,
+            Expiry::In(ms) => Some(UnixMs(now.0.saturating_add(ms))),
+            Expiry::At(at) => Some(at),
         }
     }
 }
@@ -136,7 +209,8 @@ pub enum Command {
         /// What it is.
         kind: Kind,
         /// The value in its stored form: for JSON, what [`json::compact`] returned; for a counter,
-        /// what [`counter::text`] did.
+        /// what [`counter::text`] did; for a flag `true` or `false`; for a collection what a
+        /// [`collection::Packer`] wrote.
         data: Bytes,
         /// Time to live in milliseconds from when it is applied; `None` lives for ever.
         ttl_ms: Option<u64>,
@@ -171,6 +245,15 @@ pub enum Command {
         /// When it may happen.
         condition: Condition,
     },
+    /// Do something with a value of some type.
+    Typed {
+        /// Of this key.
+        key: Key,
+        /// What.
+        operation: Box<Operation>,
+        /// When it may happen.
+        condition: Condition,
+    },
 }
 
 impl Command {
@@ -182,7 +265,8 @@ impl Command {
             | Command::Put { key, .. }
             | Command::Delete { key, .. }
             | Command::MergePatch { key, .. }
-            | Command::Increment { key, .. } => key,
+            | Command::Increment { key, .. }
+            | Command::Typed { key, .. } => key,
         }
     }
 
@@ -192,6 +276,7 @@ impl Command {
         match self {
             Command::Put { kind, .. } => *kind,
             Command::Increment { .. } => Kind::Counter,
+            Command::Typed { operation, .. } => operation.kind(),
             Command::Get { .. } | Command::Delete { .. } | Command::MergePatch { .. } => Kind::Json,
         }
     }
@@ -203,6 +288,7 @@ impl Command {
             Command::Get { .. } | Command::Delete { .. } | Command::Increment { .. } => 0,
             Command::Put { data, .. } => data.len(),
             Command::MergePatch { patch, .. } => patch.len(),
+            Command::Typed { operation, .. } => size_of::<Operation>() + operation.bytes(),
         };
         size_of::<Command>() + self.key().as_bytes().len() + payload
     }
@@ -210,7 +296,11 @@ impl Command {
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        matches!(self, Command::Get { .. })
+        match self {
+            Command::Get { .. } => true,
+            Command::Typed { operation, .. } => operation.is_read(),
+            _ => false,
+        }
     }
 }
 
@@ -221,20 +311,31 @@ pub struct Entry {
     pub kind: Kind,
     /// The value in its stored form.
     pub data: Bytes,
-    /// Its version, which clients see as the ETag.
+    /// Its version: of two states of an entry the one with the greater version is the later one.
     pub version: Version,
+    /// The version of the value, if the entry has changed since in how long it lives, and in nothing
+    /// else.
+    pub tag: Option<Version>,
     /// When it expires; `None` never.
     pub expires_at: Option<UnixMs>,
 }
 
 impl Entry {
+    /// The version of the value, which clients see as the ETag.
+    #[must_use]
+    pub fn etag(&self) -> Version {
+        self.tag.unwrap_or(self.version)
+    }
+
     /// The entry, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> EntryRef<'_> {
         EntryRef {
             kind: self.kind,
             data: &self.data,
+            open: None,
             version: self.version,
+            tag: self.tag,
             expires_at: self.expires_at,
         }
     }
@@ -245,22 +346,62 @@ impl Entry {
 pub struct EntryRef<'a> {
     /// What it is.
     pub kind: Kind,
-    /// The value in its stored form.
+    /// The value in its stored form; empty if it is open.
     pub data: &'a [u8],
+    /// The collection, if it is kept open.
+    pub open: Option<&'a Collection>,
     /// Its version.
     pub version: Version,
+    /// The version of the value, if it is another one.
+    pub tag: Option<Version>,
     /// When it expires; `None` never.
     pub expires_at: Option<UnixMs>,
 }
 
-impl EntryRef<'_> {
+impl<'a> EntryRef<'a> {
+    /// The version of the value, which clients see as the ETag.
+    #[must_use]
+    pub fn etag(&self) -> Version {
+        self.tag.unwrap_or(self.version)
+    }
+
+    /// The value as a collection; that of another type is an empty one.
+    #[must_use]
+    pub fn view(&self) -> View<'a> {
+        match (self.open, self.kind) {
+            (Some(open), _) => View::Open(open),
+            (None, Kind::Set | Kind::List) => View::of_items(self.data),
+            (None, Kind::Hash) => View::of_pairs(self.data),
+            (None, _) => View::Empty,
+        }
+    }
+
+    /// The value in its stored form, which an open collection is brought into.
+    #[must_use]
+    pub fn stored(&self) -> Cow<'a, [u8]> {
+        match self.open {
+            Some(open) => Cow::Owned(open.pack().into()),
+            None => Cow::Borrowed(self.data),
+        }
+    }
+
+    /// Bytes of the stored form.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.open.map_or(self.data.len(), Collection::packed_bytes)
+    }
+
     /// A copy that outlives the table's lock.
     #[must_use]
     pub fn to_entry(&self) -> Entry {
         Entry {
             kind: self.kind,
-            data: Bytes::copy_from_slice(self.data),
+            data: match self.open {
+                Some(open) => open.pack(),
+                None => Bytes::copy_from_slice(self.data),
+            },
             version: self.version,
+            tag: self.tag,
             expires_at: self.expires_at,
         }
     }
@@ -280,6 +421,15 @@ pub enum Reply {
     },
     /// Whether there was something to delete.
     Deleted(bool),
+    /// What a typed operation answers.
+    Answer {
+        /// That.
+        answer: Answer,
+        /// The version of the value as it is now; `None` if there is none.
+        version: Option<Version>,
+        /// When it expires; `None` never.
+        expires_at: Option<UnixMs>,
+    },
     /// The condition did not hold for the present version; nothing changed.
     ConditionFailed {
         /// The present version, if there is a value.
@@ -320,6 +470,30 @@ pub enum Error {
         /// What should have been added.
         by: i64,
     },
+    /// What should be a number, perhaps with a fraction, is none.
+    #[error("the value is not a number")]
+    NotAFloat,
+    /// The sum is beyond all numbers.
+    #[error("the sum would be infinite, or no number")]
+    FloatOverflow,
+    /// What should be a flag's value is none.
+    #[error("a flag is true or false")]
+    NotAFlag,
+    /// What should be a collection in its packed form is none.
+    #[error("the value is not the packed form of a {0}")]
+    NotACollection(Kind),
+    /// There is no value, and the operation needs one.
+    #[error("there is no such key")]
+    NoSuchKey,
+    /// The list has no such place.
+    #[error("the list has no element at this index")]
+    IndexOutOfRange,
+    /// What was asked for is too much for one answer.
+    #[error("the answer would be longer than {max} bytes: ask for less at a time")]
+    AnswerTooLarge {
+        /// The limit.
+        max: usize,
+    },
 }
 
 /// What changes in the table, and on the backups.
@@ -329,8 +503,49 @@ pub enum Effect {
     None,
     /// The entry is now this.
     Put(Entry),
+    /// A part of the entry has changed.
+    Change(Changed),
     /// The entry is gone.
     Delete,
+}
+
+/// An entry of which a part has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// What has.
+    pub delta: Delta,
+    /// The entry's version now.
+    pub version: Version,
+}
+
+impl Changed {
+    /// The whole entry that an entry becomes by it; `None` if it does not belong to that.
+    #[must_use]
+    pub fn whole(&self, entry: EntryRef<'_>) -> Option<Entry> {
+        let version = self.version;
+        if let Delta::Expiry(expires_at) = self.delta {
+            let tag = Some(entry.etag());
+            let entry = entry.to_entry();
+            return Some(Entry {
+                version,
+                tag,
+                expires_at,
+                ..entry
+            });
+        }
+        let mut collection = match entry.open {
+            Some(open) => open.clone(),
+            None => Collection::unpack(entry.kind, entry.data)?,
+        };
+        collection.apply(&self.delta);
+        Some(Entry {
+            kind: entry.kind,
+            data: collection.pack(),
+            version,
+            tag: None,
+            expires_at: entry.expires_at,
+        })
+    }
 }
 
 /// What bounds a value, whoever makes it.
@@ -362,7 +577,7 @@ pub fn apply(
     next: impl FnOnce() -> Version,
     limits: &Limits,
 ) -> Result<(Effect, Reply), Error> {
-    let version = current.map(|entry| entry.version);
+    let version = current.map(|entry| entry.etag());
     let failed = Reply::ConditionFailed { current: version };
     match command {
         Command::Get { .. } => Ok((
@@ -377,9 +592,7 @@ pub fn apply(
             ..
         } => {
             check_size(data.len(), limits)?;
-            if *kind == Kind::Counter {
-                counter::check(data)?;
-            }
+            check(*kind, data)?;
             if !condition.holds(version) {
                 return Ok((Effect::None, failed));
             }
@@ -388,6 +601,7 @@ pub fn apply(
                 kind: *kind,
                 data: data.clone(),
                 version: next(),
+                tag: None,
                 expires_at,
             };
             Ok(stored(entry, current.is_none()))
@@ -428,6 +642,7 @@ pub fn apply(
                 kind: Kind::Json,
                 data: data.into(),
                 version: next(),
+                tag: None,
                 expires_at,
             };
             Ok(stored(entry, current.is_none()))
@@ -450,10 +665,130 @@ pub fn apply(
                 kind: Kind::Counter,
                 data,
                 version: next(),
+                tag: None,
                 expires_at,
             };
             Ok(stored(entry, current.is_none()))
         }
+        Command::Typed {
+            operation,
+            condition,
+            ..
+        } => {
+            if !condition.holds(version) {
+                return Ok((Effect::None, failed));
+            }
+            typed(
+                operation,
+                At {
+                    current,
+                    now,
+                    limits,
+                },
+                next,
+            )
+        }
+    }
+}
+
+/// Carries an operation of a type out.
+fn typed(
+    operation: &Operation,
+    at: At<'_>,
+    next: impl FnOnce() -> Version,
+) -> Result<(Effect, Reply), Error> {
+    let (change, answer) = operation.run(at)?;
+    let current = at.current;
+    let reply = |version, expires_at| Reply::Answer {
+        answer,
+        version,
+        expires_at,
+    };
+    let entry = match change {
+        Change::None => {
+            let version = current.map(|entry| entry.etag());
+            let expires_at = current.and_then(|entry| entry.expires_at);
+            return Ok((Effect::None, reply(version, expires_at)));
+        }
+        Change::Delete => return Ok((Effect::Delete, reply(None, None))),
+        Change::Put { kind, data, expiry } => Entry {
+            kind,
+            data,
+            version: next(),
+            tag: None,
+            expires_at: expiry.at(current.and_then(|entry| entry.expires_at), at.now),
+        },
+        Change::Delta(delta) => {
+            let kind = current.map_or(operation.kind(), |entry| entry.kind);
+            return changed(kind, delta, at, next, reply);
+        }
+    };
+    let reply = reply(Some(entry.etag()), entry.expires_at);
+    Ok((Effect::Put(entry), reply))
+}
+
+/// The effect of a delta: of a small value the whole of it, so that copies need nothing else.
+fn changed(
+    kind: Kind,
+    delta: Delta,
+    at: At<'_>,
+    next: impl FnOnce() -> Version,
+    reply: impl FnOnce(Option<Version>, Option<UnixMs>) -> Reply,
+) -> Result<(Effect, Reply), Error> {
+    let current = at.current;
+    let expires_at = current.and_then(|entry| entry.expires_at);
+    let before = current.map_or(0, |entry| entry.stored_bytes());
+    if let Delta::Expiry(expires_at) = delta {
+        let Some(entry) = current else {
+            return Ok((Effect::None, reply(None, None)));
+        };
+        let (version, tag) = (next(), entry.etag());
+        let effect = if before < collection::OPEN_BYTES_MIN {
+            let entry = entry.to_entry();
+            Effect::Put(Entry {
+                version,
+                tag: Some(tag),
+                expires_at,
+                ..entry
+            })
+        } else {
+            Effect::Change(Changed { delta, version })
+        };
+        return Ok((effect, reply(Some(tag), expires_at)));
+    }
+    if current.is_some_and(|entry| entry.open.is_some()) {
+        check_size(before + delta.bytes(), at.limits)?;
+        let version = next();
+        let effect = Effect::Change(Changed { delta, version });
+        return Ok((effect, reply(Some(version), expires_at)));
+    }
+    let opened = match current {
+        None => Collection::new(kind),
+        Some(entry) => Collection::unpack(kind, entry.data),
+    };
+    let mut collection = opened.ok_or(Error::NotACollection(kind))?;
+    collection.apply(&delta);
+    check_size(collection.packed_bytes(), at.limits)?;
+    let entry = Entry {
+        kind,
+        data: collection.pack(),
+        version: next(),
+        tag: None,
+        expires_at,
+    };
+    let reply = reply(Some(entry.version), expires_at);
+    Ok((Effect::Put(entry), reply))
+}
+
+/// Refuses a whole value that is none of its kind.
+fn check(kind: Kind, data: &[u8]) -> Result<(), Error> {
+    match kind {
+        Kind::Counter => counter::check(data),
+        Kind::Flag if !matches!(data, b"true" | b"false") => Err(Error::NotAFlag),
+        kind if kind.is_collection() && !collection::check(kind, data) => {
+            Err(Error::NotACollection(kind))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -205,9 +205,11 @@ impl Smache {
             condition,
         };
         match self.execute(&command).await?.reply {
-            Reply::Stored { entry, .. } => Ok(entry.version),
+            Reply::Stored { entry, .. } => Ok(entry.etag()),
             Reply::ConditionFailed { current } => Err(Error::Condition(current)),
-            Reply::Value(_) | Reply::Deleted(_) => Err(router::Error::Internal.into()),
+            Reply::Value(_) | Reply::Deleted(_) | Reply::Answer { .. } => {
+                Err(router::Error::Internal.into())
+            }
         }
     }
 
@@ -254,9 +256,10 @@ impl Smache {
             Reply::Stored { entry, .. } => {
                 Ok(counter::value(Some(entry.as_ref())).map_err(router::Error::from)?)
             }
-            Reply::ConditionFailed { .. } | Reply::Value(_) | Reply::Deleted(_) => {
-                Err(router::Error::Internal.into())
-            }
+            Reply::ConditionFailed { .. }
+            | Reply::Value(_)
+            | Reply::Deleted(_)
+            | Reply::Answer { .. } => Err(router::Error::Internal.into()),
         }
     }
 

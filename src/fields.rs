@@ -7,7 +7,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::clock::UnixMs;
-use crate::command::{Entry, EntryRef, Kind};
+use crate::command::{Entry, EntryRef, Kind, collection};
 use crate::version::{Hlc, NodeId, Version};
 
 /// The message was malformed.
@@ -79,21 +79,50 @@ pub(crate) fn get_u128(b: &mut Bytes) -> Result<u128, Malformed> {
     b.try_get_u128_le().map_err(|_| Malformed)
 }
 
+/// Writes what a library carries between nodes: what is too rich in forms to be written by hand.
+pub(crate) fn put_value<T: serde::Serialize>(out: &mut Vec<u8>, value: &T) {
+    // Into memory, of types that have a form: nothing can go wrong.
+    let bytes = postcard::to_stdvec(value).unwrap_or_default();
+    put_bytes(out, &bytes);
+}
+
+pub(crate) fn get_value<T: serde::de::DeserializeOwned>(b: &mut Bytes) -> Result<T, Malformed> {
+    let bytes = get_bytes(b)?;
+    match postcard::take_from_bytes(&bytes) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(Malformed),
+    }
+}
+
 pub(crate) fn put_entry(out: &mut Vec<u8>, entry: EntryRef<'_>) {
     out.push(entry.kind as u8);
     put_version(out, entry.version);
+    out.push(u8::from(entry.tag.is_some()));
+    if let Some(tag) = entry.tag {
+        put_version(out, tag);
+    }
     put_option(out, entry.expires_at.map(|at| at.0));
-    put_bytes(out, entry.data);
+    put_bytes(out, &entry.stored());
 }
 
 pub(crate) fn get_entry(b: &mut Bytes) -> Result<Entry, Malformed> {
     let kind = Kind::from_number(get_u8(b)?).ok_or(Malformed)?;
     let version = get_version(b)?;
+    let tag = match get_u8(b)? {
+        0 => None,
+        1 => Some(get_version(b)?),
+        _ => return Err(Malformed),
+    };
     let expires_at = get_option(b)?.map(UnixMs);
+    let data = get_bytes(b)?;
+    if kind.is_collection() && !collection::check(kind, &data) {
+        return Err(Malformed);
+    }
     Ok(Entry {
         kind,
-        data: get_bytes(b)?,
+        data,
         version,
+        tag,
         expires_at,
     })
 }

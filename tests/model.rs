@@ -80,6 +80,8 @@ struct Expected {
 impl Expected {
     fn entry(&self) -> EntryRef<'_> {
         EntryRef {
+            open: None,
+            tag: None,
             kind: Kind::Json,
             data: &self.data,
             version: self.version,
@@ -307,6 +309,8 @@ proptest! {
 
 fn entry(data: &[u8], expires_at: Option<UnixMs>) -> EntryRef<'_> {
     EntryRef {
+        open: None,
+        tag: None,
         kind: Kind::Json,
         data,
         version: Version::default(),

@@ -44,7 +44,7 @@ pub fn value(current: Option<EntryRef<'_>>) -> Result<i64, Error> {
         return Ok(0);
     };
     match entry.kind {
-        Kind::Counter => parse(entry.data).ok_or(Error::NotANumber),
+        Kind::Counter | Kind::Bytes => parse(entry.data).ok_or(Error::NotANumber),
         found => Err(Error::WrongType {
             found,
             wanted: Kind::Counter,

@@ -37,6 +37,8 @@ impl Cell {
         let before = self.entry.clone();
         let seen = before.as_ref().map(|entry| entry.version.hlc);
         let current = before.as_ref().map(|entry| EntryRef {
+            open: None,
+            tag: None,
             kind: entry.kind,
             data: &entry.data,
             version: entry.version,
@@ -55,6 +57,10 @@ impl Cell {
             Effect::Put(new) => {
                 assert!(matches!(&reply, Reply::Stored { entry, .. } if *entry == new));
                 self.entry = Some(new);
+            }
+            Effect::Change(changed) => {
+                let entry = before.as_ref().unwrap();
+                self.entry = Some(changed.whole(entry.as_ref()).unwrap());
             }
             Effect::Delete => {
                 assert_eq!(reply, Reply::Deleted(true));
@@ -175,6 +181,7 @@ fn a_value_is_put_read_and_deleted() {
     assert_eq!(cell.run(get()), Ok(Reply::Value(None)));
     let reply = cell.run(put(r#"{"a":1.0}"#, Some(500), Condition::None));
     let entry = Entry {
+        tag: None,
         kind: Kind::Json,
         data: Bytes::from_static(br#"{"a":1.0}"#),
         version: cell.version(),
@@ -235,6 +242,8 @@ fn versions_grow_with_every_write_whatever_the_clock_does() {
 fn an_unwritten_value_takes_no_version() {
     let held = Cell::holding("{}", None).entry.unwrap();
     let current = EntryRef {
+        open: None,
+        tag: None,
         kind: Kind::Json,
         data: &held.data,
         version: held.version,

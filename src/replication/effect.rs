@@ -168,6 +168,7 @@ mod tests {
             change: Change::Put {
                 previous,
                 entry: Entry {
+                    tag: None,
                     kind: Kind::Json,
                     data: Bytes::from_static(b"{}"),
                     version,

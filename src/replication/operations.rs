@@ -10,9 +10,10 @@ use rapidhash::RapidHashMap;
 
 use super::Ticket;
 use crate::clock::UnixMs;
-use crate::command::{Command, Entry, EntryRef, Kind, OperationId, Reply, counter};
+use crate::command::{Answer, Command, Entry, EntryRef, Kind, OperationId, Reply, counter};
 use crate::fields::{
-    Malformed, get_bytes, get_option, get_u8, get_version, put_bytes, put_option, put_version,
+    Malformed, get_bytes, get_option, get_u8, get_value, get_version, put_bytes, put_option,
+    put_value, put_version,
 };
 use crate::key::PartitionId;
 use crate::version::Version;
@@ -36,6 +37,15 @@ pub enum Done {
     },
     /// An entry was deleted, or there was none.
     Deleted(bool),
+    /// A typed operation was carried out.
+    Answered {
+        /// What it answered, if that is short.
+        answer: Option<Answer>,
+        /// The value's version then.
+        version: Option<Version>,
+        /// When it expired then.
+        expires_at: Option<UnixMs>,
+    },
 }
 
 impl Done {
@@ -50,6 +60,15 @@ impl Done {
                 data: (entry.data.len() <= DATA_BYTES_MAX).then(|| entry.data.clone()),
             }),
             Reply::Deleted(deleted) => Some(Done::Deleted(*deleted)),
+            Reply::Answer {
+                answer,
+                version,
+                expires_at,
+            } => Some(Done::Answered {
+                answer: (answer.bytes() <= DATA_BYTES_MAX).then(|| answer.clone()),
+                version: *version,
+                expires_at: *expires_at,
+            }),
             Reply::Value(_) | Reply::ConditionFailed { .. } => None,
         }
     }
@@ -59,7 +78,9 @@ impl Done {
     #[must_use]
     pub fn fits(&self, command: &Command) -> bool {
         let is_delete = matches!(command, Command::Delete { .. });
+        let is_typed = matches!(command, Command::Typed { .. });
         match self {
+            Done::Answered { .. } => is_typed,
             Done::Deleted(_) => is_delete,
             Done::Stored { data, .. } => {
                 // What a counter holds is short enough to be remembered.
@@ -67,7 +88,7 @@ impl Done {
                     data.as_ref()
                         .is_some_and(|data| counter::check(data).is_ok())
                 };
-                !is_delete && (command.kind() != Kind::Counter || is_counter())
+                !is_delete && !is_typed && (command.kind() != Kind::Counter || is_counter())
             }
         }
     }
@@ -78,6 +99,15 @@ impl Done {
     pub fn reply(&self, command: &Command, current: Option<EntryRef<'_>>) -> Option<Reply> {
         match self {
             Done::Deleted(deleted) => Some(Reply::Deleted(*deleted)),
+            Done::Answered {
+                answer,
+                version,
+                expires_at,
+            } => Some(Reply::Answer {
+                answer: answer.clone()?,
+                version: *version,
+                expires_at: *expires_at,
+            }),
             Done::Stored {
                 version,
                 expires_at,
@@ -96,6 +126,7 @@ impl Done {
                     kind,
                     data,
                     version: *version,
+                    tag: None,
                     expires_at: *expires_at,
                 };
                 let created = *created;
@@ -107,6 +138,16 @@ impl Done {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Done::Deleted(deleted) => out.extend_from_slice(&[0, u8::from(*deleted)]),
+            Done::Answered {
+                answer,
+                version,
+                expires_at,
+            } => {
+                out.extend_from_slice(&[2, u8::from(version.is_some())]);
+                put_version(out, version.unwrap_or_default());
+                put_option(out, expires_at.map(|at| at.0));
+                put_value(out, answer);
+            }
             Done::Stored {
                 version,
                 expires_at,
@@ -134,6 +175,15 @@ impl Done {
                     expires_at,
                     created,
                     data: known.then_some(data),
+                })
+            }
+            2 => {
+                let known = get_u8(b)? == 1;
+                let version = get_version(b)?;
+                Ok(Done::Answered {
+                    version: known.then_some(version),
+                    expires_at: get_option(b)?.map(UnixMs),
+                    answer: get_value(b)?,
                 })
             }
             _ => Err(Malformed),
@@ -309,6 +359,7 @@ mod tests {
     fn stored(kind: Kind, data: Bytes) -> Reply {
         Reply::Stored {
             entry: Entry {
+                tag: None,
                 kind,
                 data,
                 version: Version {

@@ -3,11 +3,12 @@
 //! ```text
 //! offset  bytes
 //!      0      4   value length inline (20 bits), kind (5), frequency (2),
-//!                 flags (5): expires, external, wide node, dead, unused
+//!                 flags (5): expires, external, wide node, dead, tagged
 //!      4      4   key length less one (12 bits), partition (12), node's number in the table (8)
 //!      8      8   version: hybrid logical clock
 //!     16     (8)  expiry in Unix milliseconds, if the entry expires
 //!            (4)  version: node, if the table has run out of numbers for nodes (wide node)
+//!           (12)  tag: the version of the value, if another one than the entry's (tagged)
 //!                 key, value (or the 4-byte number of an external value), padding to 4 bytes
 //! ```
 //!
@@ -33,6 +34,8 @@ const EXPIRES: u32 = 1 << 27;
 const EXTERNAL: u32 = 1 << 28;
 const WIDE_NODE: u32 = 1 << 29;
 const DEAD: u32 = 1 << 30;
+const TAGGED: u32 = 1 << 31;
+const TAG_BYTES: usize = 12;
 const PARTITION_SHIFT: u32 = 12;
 const NODE_SHIFT: u32 = 24;
 const LOW_12: u32 = 0xfff;
@@ -123,8 +126,25 @@ impl Header {
         FIXED_BYTES + if self.expires() { 8 } else { 0 }
     }
 
-    fn key_at(self) -> usize {
+    fn tag_at(self) -> usize {
         self.node_at() + if self.meta & WIDE_NODE != 0 { 4 } else { 0 }
+    }
+
+    fn key_at(self) -> usize {
+        self.tag_at()
+            + if self.meta & TAGGED != 0 {
+                TAG_BYTES
+            } else {
+                0
+            }
+    }
+
+    fn tag(self, bytes: &[u8]) -> Option<Version> {
+        let at = self.tag_at();
+        (self.meta & TAGGED != 0).then(|| Version {
+            hlc: Hlc(read_u64(bytes, at)),
+            node: NodeId(read_u32(bytes, at + 8)),
+        })
     }
 
     fn value_at(self) -> usize {
@@ -139,7 +159,7 @@ impl Header {
     /// Whether an entry with this header can take the place of one with `other`: everything lies
     /// at the same offsets, and neither has a value elsewhere.
     pub(super) fn fits_in_place_of(self, other: Header) -> bool {
-        let shape = EXPIRES | WIDE_NODE;
+        let shape = EXPIRES | WIDE_NODE | TAGGED;
         !self.is_external()
             && !other.is_external()
             && self.meta & shape == other.meta & shape
@@ -184,6 +204,8 @@ impl Header {
                 hlc: Hlc(read_u64(bytes, 8)),
                 node,
             },
+            tag: self.tag(bytes),
+            open: None,
             expires_at: self.expires_at(bytes),
         }
     }
@@ -209,6 +231,7 @@ pub(super) struct Draft<'a> {
     pub(super) key: &'a [u8],
     pub(super) data: &'a [u8],
     version: Version,
+    tag: Option<Version>,
     expires_at: Option<UnixMs>,
 }
 
@@ -234,6 +257,9 @@ impl<'a> Draft<'a> {
         if entry.expires_at.is_some() {
             meta |= EXPIRES;
         }
+        if entry.tag.is_some() {
+            meta |= TAGGED;
+        }
         let number = nodes.number(entry.version.node);
         if number.is_none() {
             meta |= WIDE_NODE;
@@ -246,6 +272,7 @@ impl<'a> Draft<'a> {
             key,
             data: entry.data,
             version: entry.version,
+            tag: entry.tag,
             expires_at: entry.expires_at,
         })
     }
@@ -262,6 +289,11 @@ impl<'a> Draft<'a> {
         if header.meta & WIDE_NODE != 0 {
             let at = header.node_at();
             bytes[at..at + 4].copy_from_slice(&self.version.node.0.to_le_bytes());
+        }
+        if let Some(tag) = self.tag {
+            let at = header.tag_at();
+            bytes[at..at + 8].copy_from_slice(&tag.hlc.0.to_le_bytes());
+            bytes[at + 8..at + 12].copy_from_slice(&tag.node.0.to_le_bytes());
         }
         let (key_at, value_at) = (header.key_at(), header.value_at());
         bytes[key_at..value_at].copy_from_slice(self.key);
@@ -291,6 +323,8 @@ mod tests {
 
     fn entry(data: &[u8], node: u32, expires_at: Option<UnixMs>) -> EntryRef<'_> {
         EntryRef {
+            open: None,
+            tag: None,
             kind: Kind::Json,
             data,
             version: Version {

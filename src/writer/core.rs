@@ -352,6 +352,10 @@ impl Core {
         let entry = match effect {
             Effect::None => return Ok(Outcome::Done(reply, None)),
             Effect::Put(entry) => entry,
+            Effect::Change(changed) => match current.and_then(|entry| changed.whole(entry)) {
+                Some(entry) => entry,
+                None => return Ok(Outcome::Done(reply, None)),
+            },
             Effect::Delete => tombstone(next(), now, self.setup.tombstone_ms),
         };
         let key = command.key().clone().into_bytes();
@@ -561,6 +565,7 @@ fn tombstone(version: Version, now: UnixMs, keep_ms: u64) -> Entry {
         kind: Kind::Tombstone,
         data: Bytes::new(),
         version,
+        tag: None,
         expires_at: Some(UnixMs(now.0.saturating_add(keep_ms))),
     }
 }

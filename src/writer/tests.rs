@@ -250,6 +250,7 @@ fn moved(text: &str, data: &str, wall: u64) -> Moved {
         partition: key::partition(text.as_bytes()),
         key: Bytes::copy_from_slice(text.as_bytes()),
         entry: Entry {
+            tag: None,
             kind: Kind::Json,
             data: Bytes::copy_from_slice(data.as_bytes()),
             version: Version {

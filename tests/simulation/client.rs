@@ -286,6 +286,7 @@ pub fn show(command: &Command) -> String {
         Command::Delete { .. } => "delete".to_owned(),
         Command::MergePatch { patch, .. } => format!("patch {}", text(patch)),
         Command::Increment { .. } => "increment".to_owned(),
+        Command::Typed { operation, .. } => format!("{operation:?}"),
     }
 }
 

@@ -2,8 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::clock::UnixMs;
 use crate::command::{Condition, Reply};
-use crate::fields::{Malformed, get_entry, get_u8, get_u16, get_version, put_entry, put_version};
+use crate::fields::{
+    Malformed, get_entry, get_option, get_u8, get_u16, get_value, get_version, put_entry,
+    put_option, put_value, put_version,
+};
 use crate::version::Version;
 
 pub(super) fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
@@ -67,6 +71,17 @@ pub(super) fn put_reply(out: &mut Vec<u8>, reply: &Reply) {
             out.push(u8::from(current.is_some()));
             put_version(out, current.unwrap_or_default());
         }
+        Reply::Answer {
+            answer,
+            version,
+            expires_at,
+        } => {
+            out.push(5);
+            out.push(u8::from(version.is_some()));
+            put_version(out, version.unwrap_or_default());
+            put_option(out, expires_at.map(|at| at.0));
+            put_value(out, answer);
+        }
     }
 }
 
@@ -87,6 +102,15 @@ pub(super) fn get_reply(b: &mut Bytes) -> Result<Reply, Malformed> {
             let version = get_version(b)?;
             Ok(Reply::ConditionFailed {
                 current: known.then_some(version),
+            })
+        }
+        5 => {
+            let known = get_u8(b)? == 1;
+            let version = get_version(b)?;
+            Ok(Reply::Answer {
+                version: known.then_some(version),
+                expires_at: get_option(b)?.map(UnixMs),
+                answer: get_value(b)?,
             })
         }
         _ => Err(Malformed),

@@ -8,12 +8,16 @@ use super::partitions::PARTITION_SET_BYTES;
 use crate::command::{Command, Kind, OperationId};
 use crate::fields::{
     Malformed, get_bytes, get_i64, get_option, get_u8, get_u16, get_u32, get_u64, get_u128,
-    put_bytes, put_option,
+    get_value, put_bytes, put_option, put_value,
 };
 use crate::key::{KEY_BYTES_MAX, Key};
 
 /// The op of an increment. Ops from 32 on are updates of the data types.
 const OP_INCREMENT: u8 = 32;
+
+/// The op of an operation of a data type, and of one that changes nothing.
+const OP_TYPED: u8 = 33;
+const OP_TYPED_READ: u8 = 34;
 
 /// What one node asks another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +89,8 @@ pub fn write_command(
         Command::Delete { .. } => 2,
         Command::MergePatch { .. } => 3,
         Command::Increment { .. } => OP_INCREMENT,
+        Command::Typed { operation, .. } if operation.is_read() => OP_TYPED_READ,
+        Command::Typed { .. } => OP_TYPED,
     };
     write_request_head(out, id, deadline_ms, op);
     put_bytes(out, command.key().as_bytes());
@@ -125,6 +131,14 @@ pub fn write_command(
             put_option(out, *ttl_ms);
             put_condition(out, condition);
         }
+        Command::Typed {
+            operation,
+            condition,
+            ..
+        } => {
+            put_condition(out, condition);
+            put_value(out, operation);
+        }
     }
 }
 
@@ -148,6 +162,15 @@ fn read_command(b: &mut Bytes, op: u8) -> Result<Request, Malformed> {
     let key = Key::new(get_bytes(b)?, KEY_BYTES_MAX).map_err(|_| Malformed)?;
     if op == 0 {
         return Ok(Request::Execute(Command::Get { key }, None));
+    }
+    if op == OP_TYPED_READ {
+        let command = read_typed(b, key)?;
+        let is_read = command.is_read();
+        return if is_read {
+            Ok(Request::Execute(command, None))
+        } else {
+            Err(Malformed)
+        };
     }
     let operation = match get_u8(b)? {
         0 => None,
@@ -184,9 +207,18 @@ fn read_command(b: &mut Bytes, op: u8) -> Result<Request, Malformed> {
             ttl_ms: get_option(b)?,
             condition: get_condition(b)?,
         },
+        OP_TYPED => read_typed(b, key)?,
         _ => return Err(Malformed),
     };
     Ok(Request::Execute(command, operation))
+}
+
+fn read_typed(b: &mut Bytes, key: Key) -> Result<Command, Malformed> {
+    Ok(Command::Typed {
+        key,
+        condition: get_condition(b)?,
+        operation: get_value(b)?,
+    })
 }
 
 fn read_partitions(b: &mut Bytes) -> Result<PartitionSet, Malformed> {

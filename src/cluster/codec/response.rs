@@ -80,6 +80,7 @@ impl Response {
                     kind: *kind,
                     data: data.clone(),
                     version,
+                    tag: None,
                     expires_at,
                 };
                 Some(Reply::Stored { entry, created })
@@ -95,6 +96,7 @@ impl Response {
             Response::Reply(Reply::Value(Some(entry)) | Reply::Stored { entry, .. }) => {
                 entry.data.len()
             }
+            Response::Reply(Reply::Answer { answer, .. }) => answer.bytes(),
             Response::Operations(operations) => operations.len() * OPERATION_BYTES,
             Response::Sums(sums) => sums.len() * size_of::<Sum>(),
             Response::Pulled { entries, .. } => entries
@@ -111,7 +113,8 @@ impl Response {
     pub fn in_short(&self) -> Option<Response> {
         match self {
             Response::Reply(Reply::Stored { entry, .. }) if entry.kind == Kind::Counter => None,
-            Response::Reply(Reply::Stored { .. }) => {
+            Response::Reply(Reply::Answer { answer, .. }) if answer.bytes() <= 64 => None,
+            Response::Reply(Reply::Stored { .. } | Reply::Answer { .. }) => {
                 Some(Response::Error(router::Error::Unanswered))
             }
             Response::Reply(Reply::Value(Some(_)))

@@ -113,6 +113,7 @@ fn request() -> impl Strategy<Value = Request> {
 fn entry() -> impl Strategy<Value = Entry> {
     let parts = (kind(), bytes(200), version(), option::of(any::<u64>()));
     parts.prop_map(|(kind, data, version, expires_at)| Entry {
+        tag: None,
         kind,
         data,
         version,
@@ -418,6 +419,7 @@ fn put(data: &'static [u8]) -> Command {
 fn what_a_put_stored_does_not_travel_back() {
     const DATA: &[u8] = &[b'x'; 10_000];
     let entry = Entry {
+        tag: None,
         kind: Kind::Json,
         data: Bytes::from_static(DATA),
         version: Version::default(),
@@ -450,6 +452,7 @@ fn an_answer_to_another_question_is_none() {
 #[test]
 fn what_is_said_in_short_is_true() {
     let entry = Entry {
+        tag: None,
         kind: Kind::Json,
         data: Bytes::from_static(b"{}"),
         version: Version::default(),

@@ -281,6 +281,7 @@ fn a_full_queue_refuses_requests_but_not_the_machine() {
 
 fn entry(bytes: usize) -> Entry {
     Entry {
+        tag: None,
         kind: Kind::Json,
         data: vec![b'x'; bytes].into(),
         version: Version::default(),

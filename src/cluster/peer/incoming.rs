@@ -264,7 +264,7 @@ impl Peers {
     fn answer_read(&self, link: &Link, id: u64, partition: PartitionId, key: &Key) -> bool {
         let writer = self.0.options.router.writer(partition);
         let small = |entry: Option<EntryRef<'_>>| {
-            entry.is_none_or(|entry| entry.data.len() <= DIRECT_BYTES_MAX)
+            entry.is_none_or(|entry| entry.stored_bytes() <= DIRECT_BYTES_MAX)
         };
         let answered = writer.read(partition, key.as_bytes(), |entry, _| {
             small(entry) && link.respond_with(|out| codec::write_found(out, id, entry))

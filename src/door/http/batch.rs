@@ -357,6 +357,7 @@ async fn perform(
         Reply::Stored { entry, .. } => (Some(entry), matches!(command, Command::MergePatch { .. })),
         Reply::Deleted(_) => (None, false),
         Reply::ConditionFailed { current } => return Err(Failure::precondition_failed(*current)),
+        Reply::Answer { .. } => return Err(Failure::unexpected()),
     };
     let entry = entry.map(Entry::as_ref);
     let data_bytes = entry.map_or(4, |entry| entry.data.len());

@@ -58,7 +58,7 @@ async fn read(call: &mut Call, named: Named) -> Result<Response<Body>, Failure> 
         owner: &answer.owner,
         cache: Some(cache),
     };
-    let version = entry.as_ref().map(|entry| entry.version);
+    let version = entry.as_ref().map(|entry| entry.etag());
     match condition.verdict(version) {
         Verdict::Failed => Err(Failure::precondition_failed(version)),
         Verdict::NotModified => Ok(shown.respond(call, entry.as_ref(), StatusCode::NOT_MODIFIED)),
@@ -80,7 +80,9 @@ async fn increment(call: &mut Call, named: Named) -> Result<Response<Body>, Fail
     let entry = match answer.reply {
         Reply::Stored { entry, .. } => entry,
         Reply::ConditionFailed { current } => return Err(Failure::precondition_failed(current)),
-        Reply::Value(_) | Reply::Deleted(_) => return Err(Failure::unexpected()),
+        Reply::Value(_) | Reply::Deleted(_) | Reply::Answer { .. } => {
+            return Err(Failure::unexpected());
+        }
     };
     let shown = Shown {
         name: &named.name,
@@ -109,7 +111,7 @@ impl Shown<'_> {
         let now = call.shared.clock.now();
         let mut draft = Draft::new(&call.id, 2 * self.name.len() + self.owner.len() + 64, None);
         if let Some(entry) = entry {
-            draft.version(entry.version, ttl_ms(entry.expires_at, now));
+            draft.version(entry.etag(), ttl_ms(entry.expires_at, now));
         }
         if status != StatusCode::NOT_MODIFIED {
             self.write(draft.body());

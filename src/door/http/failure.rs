@@ -200,23 +200,33 @@ impl From<key::Error> for Failure {
     }
 }
 
+impl From<command::Error> for Failure {
+    fn from(error: command::Error) -> Failure {
+        use command::Error;
+        let message = error.to_string();
+        let conflict = |code| Failure::new(StatusCode::CONFLICT, code, message.clone());
+        match error {
+            Error::WrongType { .. } => conflict("wrong_type"),
+            Error::Overflow { .. } | Error::FloatOverflow => conflict("counter_overflow"),
+            Error::ValueTooLarge { .. } => {
+                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "value_too_large", message)
+            }
+            Error::AnswerTooLarge { .. } => Failure::bad("answer_too_large", message),
+            Error::Json(error) => error.into(),
+            Error::NotANumber | Error::NotAFloat | Error::NotAFlag | Error::NotACollection(_) => {
+                Failure::bad("invalid_data", message)
+            }
+            Error::IndexOutOfRange => Failure::bad("index_out_of_range", message),
+            Error::NoSuchKey => Failure::new(StatusCode::NOT_FOUND, "not_found", message),
+        }
+    }
+}
+
 impl From<router::Error> for Failure {
     fn from(error: router::Error) -> Failure {
         let message = error.to_string();
         match error {
-            router::Error::Command(command::Error::WrongType { .. }) => {
-                Failure::new(StatusCode::CONFLICT, "wrong_type", message)
-            }
-            router::Error::Command(command::Error::ValueTooLarge { .. }) => {
-                Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "value_too_large", message)
-            }
-            router::Error::Command(command::Error::Json(error)) => error.into(),
-            router::Error::Command(command::Error::NotANumber) => {
-                Failure::bad("invalid_data", message)
-            }
-            router::Error::Command(command::Error::Overflow { .. }) => {
-                Failure::new(StatusCode::CONFLICT, "counter_overflow", message)
-            }
+            router::Error::Command(error) => error.into(),
             router::Error::Deadline { .. } => {
                 Failure::new(StatusCode::GATEWAY_TIMEOUT, "deadline", message)
             }

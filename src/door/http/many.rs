@@ -170,7 +170,7 @@ pub(super) fn write_facts(entry: Option<EntryRef<'_>>, now: UnixMs, node: &str, 
         return;
     };
     out.extend_from_slice(b",\"etag\":\"");
-    entry.version.write_text(out);
+    entry.etag().write_text(out);
     out.push(b'"');
     if let Some(ms) = ttl_ms(entry.expires_at, now) {
         out.extend_from_slice(b",\"ttl_ms\":");

@@ -19,7 +19,7 @@ use super::id::RequestId;
 use super::query::{self, Keys};
 use super::route::Route;
 use crate::clock::UnixMs;
-use crate::command::{Command, Entry, EntryRef, Kind, Reply, json};
+use crate::command::{Command, Entry, EntryRef, Kind, Reply, json, show};
 use crate::key::Key;
 
 /// Answers a read of one key of this node. `None` if it is not that simple; then nothing was done.
@@ -101,7 +101,7 @@ fn write_answer(
     condition: &ReadCondition,
     node_suffix: &[u8],
 ) -> Result<Written, Failure> {
-    let version = entry.map(|entry| entry.version);
+    let version = entry.map(|entry| entry.etag());
     let verdict = condition.verdict(version);
     if verdict == Verdict::Failed {
         return Err(Failure::precondition_failed(version));
@@ -114,7 +114,7 @@ fn write_answer(
     let hold = Hold::take_large(&shared.budget, body_bytes)?;
     let mut draft = Draft::new(id, body_bytes, hold);
     if let Some(entry) = entry {
-        draft.version(entry.version, ttl_ms(entry.expires_at, now));
+        draft.version(entry.etag(), ttl_ms(entry.expires_at, now));
     }
     if send {
         let body = draft.body();
@@ -144,9 +144,11 @@ pub(super) fn write_data(entry: Option<EntryRef<'_>>, out: &mut Vec<u8>) {
             Kind::Json => out.extend_from_slice(entry.data),
             // The table never gives one out.
             Kind::Tombstone => out.extend_from_slice(b"null"),
-            Kind::Counter => {
-                out.extend_from_slice(entry.data);
-                out.extend_from_slice(b",\"type\":\"counter\"");
+            kind => {
+                show::write(entry, out);
+                out.extend_from_slice(b",\"type\":\"");
+                out.extend_from_slice(show::name(kind).as_bytes());
+                out.push(b'"');
             }
         },
     }

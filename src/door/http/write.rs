@@ -96,7 +96,7 @@ pub(super) async fn remove(
             Ok(draft.respond(StatusCode::OK, None, take(&mut call.parts.headers)))
         }
         Reply::ConditionFailed { current } => Err(Failure::precondition_failed(current)),
-        Reply::Value(_) | Reply::Stored { .. } => Err(Failure::unexpected()),
+        Reply::Value(_) | Reply::Stored { .. } | Reply::Answer { .. } => Err(Failure::unexpected()),
     }
 }
 
@@ -148,7 +148,9 @@ async fn store(
     let entry = match answer.reply {
         Reply::Stored { entry, .. } => entry,
         Reply::ConditionFailed { current } => return Err(Failure::precondition_failed(current)),
-        Reply::Value(_) | Reply::Deleted(_) => return Err(Failure::unexpected()),
+        Reply::Value(_) | Reply::Deleted(_) | Reply::Answer { .. } => {
+            return Err(Failure::unexpected());
+        }
     };
     Ok(stored(call, &entry))
 }
@@ -159,7 +161,7 @@ fn stored(call: &mut Call, entry: &Entry) -> Response<Body> {
     // The write is done: its answer is owed, whatever it takes.
     let hold = (body_bytes >= LARGE_BYTES).then(|| Hold::owe(&call.shared.budget, body_bytes));
     let mut draft = Draft::new(&call.id, body_bytes, hold);
-    draft.version(entry.version, ttl_ms(entry.expires_at, now));
+    draft.version(entry.etag(), ttl_ms(entry.expires_at, now));
     let body = draft.body();
     body.extend_from_slice(b"{\"data\":");
     write_data(Some(entry.as_ref()), body);

@@ -187,6 +187,7 @@ fn at(wall: u64, node: NodeId) -> Version {
 
 fn entry(data: &str, version: Version) -> Entry {
     Entry {
+        tag: None,
         kind: Kind::Json,
         data: Bytes::copy_from_slice(data.as_bytes()),
         version,

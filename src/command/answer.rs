@@ -1,0 +1,75 @@
+//! What typed operations answer.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use crate::clock::UnixMs;
+
+/// See the module. Doors print it: which form is the right one follows from what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// There is no such key, field or element; or a condition of the operation did not hold.
+    Nothing,
+    /// It was done.
+    Done,
+    /// A count, a length, a place, a sum; 1 and 0 for yes and no.
+    Integer(i64),
+    /// One value.
+    Bytes(Bytes),
+    /// Values in order; `None` for what is not there.
+    List(Vec<Option<Bytes>>),
+    /// Numbers in order; `None` for what has none.
+    Integers(Vec<Option<i64>>),
+    /// Fields with their values.
+    Pairs(Vec<(Bytes, Bytes)>),
+    /// A stretch of a scan.
+    Scanned {
+        /// Where to go on; 0 when the scan is complete.
+        next: u64,
+        /// Members; or fields and values in turn.
+        items: Vec<Bytes>,
+    },
+    /// What is known of a value without reading it.
+    Described(Described),
+    /// A JSON text.
+    Json(Bytes),
+}
+
+/// See [`Answer::Described`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// What it is.
+    pub kind: Kind,
+    /// When it expires; `None` never.
+    pub expires_at: Option<UnixMs>,
+    /// Bytes of the value in its stored form.
+    pub bytes: u64,
+    /// Members, fields or elements of a collection; of other values their bytes.
+    pub length: u64,
+    /// Whether it is kept in one run of bytes.
+    pub is_packed: bool,
+}
+
+impl Answer {
+    /// Bytes of what is in it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const ITEM_BYTES: usize = 8;
+        match self {
+            Answer::Nothing | Answer::Done | Answer::Integer(_) => ITEM_BYTES,
+            Answer::Described(_) => size_of::<Described>(),
+            Answer::Bytes(bytes) | Answer::Json(bytes) => bytes.len(),
+            Answer::List(items) => {
+                let length = |item: &Option<Bytes>| item.as_ref().map_or(0, Bytes::len);
+                items.iter().map(|item| length(item) + ITEM_BYTES).sum()
+            }
+            Answer::Integers(numbers) => numbers.len() * ITEM_BYTES,
+            Answer::Pairs(pairs) => {
+                let pairs = pairs.iter();
+                pairs.map(|(f, v)| f.len() + v.len() + 2 * ITEM_BYTES).sum()
+            }
+            Answer::Scanned { items, .. } => items.iter().map(|i| i.len() + ITEM_BYTES).sum(),
+        }
+    }
+}
