@@ -7,6 +7,10 @@
 //! went. A copy takes an effect if its version is greater than that of what it has; so the order in
 //! which effects arrive does not matter, nor does it if one arrives twice.
 //!
+//! Of a large collection, or of a long value whose expiry changes, only the change is sent, with the
+//! version that it belongs to. A copy that has another one says that it lacks the entry; the owner
+//! then sends the whole, and the change once more behind it.
+//!
 //! Each pair of nodes has a [`Lane`] each way. The owner's writer appends effects to the lanes of a
 //! partition's copies under its own lock; a [`Ticket`] is done once all copies that are in sync have
 //! acknowledged. What is not acknowledged is kept, within a bound, and sent again over the next
@@ -20,8 +24,8 @@ mod lane;
 mod operations;
 mod ticket;
 
-pub(crate) use self::effect::encode_put;
 pub use self::effect::{Change, Effect};
-pub use self::lane::{Counters, Lane, Lanes, Outlet};
+pub(crate) use self::effect::{encode_delta, encode_put};
+pub use self::lane::{Counters, Lacking, Lane, Lanes, Outlet};
 pub use self::operations::{Done, Keep, Operations, Remembered};
 pub use self::ticket::{Finished, Ticket};

@@ -30,7 +30,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::UnixMs;
-use crate::command::EntryRef;
+use crate::command::collection::Delta;
+use crate::command::{Changed, EntryRef};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 
 use budget::Account;
@@ -224,6 +225,89 @@ impl Table {
             return Ok(());
         }
         self.append(hash, &draft, now)
+    }
+
+    /// Changes a part of an entry, whose key must be this one's, and which must be a value; whether it
+    /// was there.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there can be no room for what is added; then the entry is as it was, or
+    /// was evicted.
+    pub fn change(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        changed: &Changed,
+        now: UnixMs,
+    ) -> Result<bool, Error> {
+        let Some(handle) = self.find_live(key, now) else {
+            return Ok(false);
+        };
+        let header = self.log.header(handle);
+        if header.is_tombstone() {
+            return Ok(false);
+        }
+        if !header.is_external() {
+            let entry = self.log.entry(handle, &self.nodes);
+            return match changed.whole(entry) {
+                Some(whole) => self.put(partition, key, whole.as_ref(), now).map(|()| true),
+                None => Ok(false),
+            };
+        }
+        self.change_external(partition, key, changed, now)
+    }
+
+    fn change_external(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        changed: &Changed,
+        now: UnixMs,
+    ) -> Result<bool, Error> {
+        let hash = self.hasher.hash(key);
+        let growth = |table: &Table| {
+            let handle = table.find(hash, key);
+            handle.map_or(0, |handle| table.log.growth_by(handle, &changed.delta))
+        };
+        let full = Error::Full {
+            wanted_bytes: growth(self),
+            limit_bytes: self.account.limit(),
+        };
+        if !self.make_room(now, growth) {
+            self.settle();
+            return Err(full);
+        }
+        // The entry itself may have made room for others.
+        let Some(handle) = self.find(hash, key) else {
+            return Err(full);
+        };
+        let entry = self.log.entry(handle, &self.nodes);
+        let (tag, expires_at) = match changed.delta {
+            Delta::Expiry(at) => (Some(entry.etag()), at),
+            _ => (None, entry.expires_at),
+        };
+        let header = EntryRef {
+            kind: entry.kind,
+            data: &[],
+            open: None,
+            version: changed.version,
+            tag,
+            expires_at,
+        };
+        let draft = Draft::of_external(partition, key, header, &mut self.nodes);
+        let draft = draft.ok_or(Error::KeyLength { bytes: key.len() })?;
+        let expires_before = self.log.expires_at(handle);
+        let frequency = (self.log.header(handle).frequency() + 1).min(FREQUENCY_MAX);
+        self.uncount(handle);
+        let new = self.log.change(handle, &draft, &changed.delta, frequency);
+        let kept = new.unwrap_or(handle);
+        if kept != handle {
+            self.index.replace(hash, handle, kept);
+        }
+        self.count(kept);
+        self.set_timer(hash, kept, expires_before, now);
+        self.settle();
+        new.map(|_| true).ok_or(full)
     }
 
     /// Writes over an entry whose shape stays the same.

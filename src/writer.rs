@@ -45,7 +45,7 @@ use crate::clock::{Clock, UnixMs};
 use crate::command::{self, Command, EntryRef, OperationId};
 use crate::config::policy::Policies;
 use crate::key::PartitionId;
-use crate::replication::{Effect, Lanes};
+use crate::replication::{Effect, Finished, Lacking, Lane, Lanes};
 use crate::table::{self, Budget, Cursor, Stats, Table};
 use crate::version::NodeId;
 
@@ -424,6 +424,12 @@ impl Writer {
     pub fn take_effect(&self, from: NodeId, effect: &Effect) -> Verdict {
         let now = self.0.options.clock.now();
         self.0.core.lock().take_effect(from, effect, now)
+    }
+
+    /// Sends what a copy could not take once more, behind the entry that it lacks.
+    pub fn resend(&self, lane: &Lane, lacking: Lacking, finished: &mut Vec<Finished>) {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().resend(lane, lacking, now, finished);
     }
 
     /// Operations of some partitions that somebody may still ask for.

@@ -115,15 +115,28 @@ pub struct Answers {
     pub taken: Vec<(u64, u64)>,
     /// It did not take these: it follows another owner.
     pub refused: Vec<(u64, u64)>,
+    /// It could not take these: it lacks the entries that they change.
+    pub lacking: Vec<(u64, u64)>,
+}
+
+/// What is said of one effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// See [`Answers::taken`].
+    Yes,
+    /// See [`Answers::refused`].
+    No,
+    /// See [`Answers::lacking`].
+    Lacking,
 }
 
 impl Answers {
     /// Adds a number.
-    pub fn add(&mut self, number: u64, taken: bool) {
-        let ranges = if taken {
-            &mut self.taken
-        } else {
-            &mut self.refused
+    pub fn add(&mut self, number: u64, taken: Taken) {
+        let ranges = match taken {
+            Taken::Yes => &mut self.taken,
+            Taken::No => &mut self.refused,
+            Taken::Lacking => &mut self.lacking,
         };
         match ranges.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
@@ -134,17 +147,19 @@ impl Answers {
     /// Whether there is nothing to be said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.taken.is_empty() && self.refused.is_empty()
+        self.taken.is_empty() && self.refused.is_empty() && self.lacking.is_empty()
     }
 }
 
 /// Writes the body of answers to effects.
 pub fn write_answers(out: &mut Vec<u8>, answers: &Answers) {
-    let count = u32::try_from(answers.taken.len()).unwrap_or(u32::MAX);
-    out.extend_from_slice(&count.to_le_bytes());
-    for (first, last) in answers.taken.iter().chain(&answers.refused) {
-        out.extend_from_slice(&first.to_le_bytes());
-        out.extend_from_slice(&last.to_le_bytes());
+    for ranges in [&answers.taken, &answers.refused, &answers.lacking] {
+        let count = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&count.to_le_bytes());
+        for (first, last) in ranges {
+            out.extend_from_slice(&first.to_le_bytes());
+            out.extend_from_slice(&last.to_le_bytes());
+        }
     }
 }
 
@@ -154,23 +169,31 @@ pub fn write_answers(out: &mut Vec<u8>, answers: &Answers) {
 /// When it is malformed.
 pub fn read_answers(mut body: Bytes) -> Result<Answers, Malformed> {
     let b = &mut body;
+    let answers = Answers {
+        taken: read_ranges(b)?,
+        refused: read_ranges(b)?,
+        lacking: read_ranges(b)?,
+    };
+    if b.is_empty() {
+        Ok(answers)
+    } else {
+        Err(Malformed)
+    }
+}
+
+fn read_ranges(b: &mut Bytes) -> Result<Vec<(u64, u64)>, Malformed> {
     let count = get_u32(b)? as usize;
-    if count > b.len() / 16 || !b.len().is_multiple_of(16) {
+    if count > b.len() / 16 {
         return Err(Malformed);
     }
-    let mut answers = Answers::default();
-    while !b.is_empty() {
+    let range = |_| {
         let range = (get_u64(b)?, get_u64(b)?);
         if range.0 > range.1 {
             return Err(Malformed);
         }
-        if answers.taken.len() < count {
-            answers.taken.push(range);
-        } else {
-            answers.refused.push(range);
-        }
-    }
-    Ok(answers)
+        Ok(range)
+    };
+    (0..count).map(range).collect()
 }
 
 #[cfg(test)]

@@ -308,6 +308,11 @@ impl Link {
         finished
     }
 
+    /// The lane whose effects go over the session.
+    pub(super) fn lane(&self) -> Option<Arc<Lane>> {
+        self.lane.load_full()
+    }
+
     /// Queues what is to be said of effects, whatever is queued already: others wait for it.
     pub(super) fn answer_effects(&self, answers: &Answers) {
         self.append(MessageKind::Answers, Room::Any, |out| {

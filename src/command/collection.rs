@@ -41,6 +41,11 @@ const PIECE_BYTES: usize = 8;
 
 type Piece = Box<[u8]>;
 
+/// A bucket of the maps also has its hash, and a place in the index.
+const INDEX_BYTES: usize = 8 + 9;
+const SET_SLOT_BYTES: usize = size_of::<Piece>() + INDEX_BYTES;
+const HASH_SLOT_BYTES: usize = 2 * size_of::<Piece>() + INDEX_BYTES;
+
 /// An open collection, which knows how much memory it takes and how long it would be packed.
 #[derive(Clone, Debug)]
 pub struct Collection {
@@ -108,6 +113,14 @@ impl Collection {
         items.is_at_end().then_some(collection)
     }
 
+    /// What a packed one may take in memory when it is open.
+    #[must_use]
+    pub fn open_bytes(data: &[u8]) -> usize {
+        let items = Packed::new(data).map_or(0, |packed| packed.entries().min(data.len()));
+        // A map takes up to twice as many slots as it has items.
+        size_of::<Collection>() + data.len() + items * 2 * (PIECE_BYTES + HASH_SLOT_BYTES)
+    }
+
     /// The packed form.
     #[must_use]
     pub fn pack(&self) -> Bytes {
@@ -164,20 +177,28 @@ impl Collection {
     /// Bytes that it takes in memory.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        // A bucket of the maps also has its hash, and a place in the index.
-        const INDEX_BYTES: usize = 8 + 9;
         let (pieces, slots) = match &self.items {
-            Items::Set(set) => (
-                set.len(),
-                set.capacity() * (size_of::<Piece>() + INDEX_BYTES),
-            ),
-            Items::Hash(hash) => (
-                2 * hash.len(),
-                hash.capacity() * (2 * size_of::<Piece>() + INDEX_BYTES),
-            ),
+            Items::Set(set) => (set.len(), set.capacity() * SET_SLOT_BYTES),
+            Items::Hash(hash) => (2 * hash.len(), hash.capacity() * HASH_SLOT_BYTES),
             Items::List(list) => (list.len(), list.capacity() * size_of::<Piece>()),
         };
         size_of::<Collection>() + slots + self.item_bytes + pieces * PIECE_BYTES
+    }
+
+    /// What a delta may add to [`Collection::memory_bytes`].
+    #[must_use]
+    pub fn growth_bytes(&self, delta: &Delta) -> usize {
+        let (length, capacity, slot) = match &self.items {
+            Items::Set(set) => (set.len(), set.capacity(), SET_SLOT_BYTES),
+            Items::Hash(hash) => (hash.len(), hash.capacity(), HASH_SLOT_BYTES),
+            Items::List(list) => (list.len(), list.capacity(), size_of::<Piece>()),
+        };
+        let slots = if length + delta.added() > capacity {
+            (capacity + delta.added()) * slot
+        } else {
+            0
+        };
+        slots + delta.bytes()
     }
 
     fn count_in(&mut self, item: &[u8]) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
-use super::collection::{Delta, View};
+use super::collection::{Delta, Item, View};
 use super::operation::{Change, check_answer, lengths, owned};
 use super::random::{distinct, repeated};
 use super::set::scan;
@@ -90,9 +90,8 @@ impl Operation {
 
     pub(super) fn run(&self, hash: View<'_>, limits: &Limits) -> Result<(Change, Answer), Error> {
         let read = |answer| Ok((Change::None, answer));
-        let all = |part: fn((&[u8], Option<&[u8]>)) -> Option<Bytes>| {
-            Answer::List(hash.iter().map(part).collect())
-        };
+        let all =
+            |part: fn(Item<'_>) -> Option<Bytes>| Answer::List(hash.iter().map(part).collect());
         match self {
             Operation::Set(pairs) => Ok(set(hash, pairs)),
             Operation::SetNew(field, _) if hash.contains(field) => read(Answer::Integer(0)),

@@ -5,16 +5,17 @@
 //!   put     = previous (0, or 1 version) entry
 //!   evict   = version            the owner says: this version is gone
 //!   evicted = version            a copy says: this version had to go here
+//!   delta   = previous version, version, what changed in the entry
 //! operation = 0, or 1 id:u128 done
 //! ```
 
 use bytes::Bytes;
 
 use super::operations::Done;
-use crate::command::{Entry, EntryRef, OperationId};
+use crate::command::{Changed, Entry, EntryRef, OperationId};
 use crate::fields::{
-    Malformed, get_bytes, get_entry, get_u8, get_u16, get_u32, get_u128, get_version, put_bytes,
-    put_entry, put_version,
+    Malformed, get_bytes, get_entry, get_u8, get_u16, get_u32, get_u128, get_value, get_version,
+    put_bytes, put_entry, put_value, put_version,
 };
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 use crate::version::Version;
@@ -45,6 +46,14 @@ pub enum Change {
         /// The entry.
         entry: Entry,
     },
+    /// A part of its entry has changed: a copy that has another entry than the one before needs the
+    /// whole.
+    Delta {
+        /// The version before.
+        previous: Version,
+        /// What has changed, and the version now.
+        changed: Changed,
+    },
     /// Its entry of this version made room for others.
     Evict(Version),
     /// A copy had no room for its entry of this version: the owner should let it go as well.
@@ -60,6 +69,11 @@ impl Effect {
                 let operation = self.operation.as_ref().map(|(id, done)| (*id, done));
                 let place = (self.partition, self.epoch);
                 encode_put(place, &self.key, *previous, entry.as_ref(), operation)
+            }
+            Change::Delta { previous, changed } => {
+                let operation = self.operation.as_ref().map(|(id, done)| (*id, done));
+                let place = (self.partition, self.epoch);
+                encode_delta(place, &self.key, *previous, changed, operation)
             }
             Change::Evict(version) => self.encode_version(1, *version),
             Change::Evicted(version) => self.encode_version(2, *version),
@@ -96,12 +110,19 @@ impl Effect {
             },
             1 => Change::Evict(get_version(b)?),
             2 => Change::Evicted(get_version(b)?),
+            3 => Change::Delta {
+                previous: get_version(b)?,
+                changed: Changed {
+                    version: get_version(b)?,
+                    delta: get_value(b)?,
+                },
+            },
             _ => return Err(Malformed),
         };
         let operation = match get_u8(b)? {
             0 => None,
             // No operation evicts.
-            1 if matches!(change, Change::Put { .. }) => {
+            1 if matches!(change, Change::Put { .. } | Change::Delta { .. }) => {
                 Some((OperationId(get_u128(b)?), Done::decode(b)?))
             }
             _ => return Err(Malformed),
@@ -134,12 +155,33 @@ pub(crate) fn encode_put(
         put_version(&mut out, previous);
     }
     put_entry(&mut out, entry);
+    put_operation(&mut out, operation);
+    out.into()
+}
+
+/// The form of a change of a part.
+pub(crate) fn encode_delta(
+    place: (PartitionId, u32),
+    key: &[u8],
+    previous: Version,
+    changed: &Changed,
+    operation: Option<(OperationId, &Done)>,
+) -> Bytes {
+    let mut out = Vec::with_capacity(key.len() + changed.delta.bytes() + 96);
+    put_head(&mut out, place, 3, key);
+    put_version(&mut out, previous);
+    put_version(&mut out, changed.version);
+    put_value(&mut out, &changed.delta);
+    put_operation(&mut out, operation);
+    out.into()
+}
+
+fn put_operation(out: &mut Vec<u8>, operation: Option<(OperationId, &Done)>) {
     out.push(u8::from(operation.is_some()));
     if let Some((id, done)) = operation {
         out.extend_from_slice(&id.0.to_le_bytes());
-        done.encode(&mut out);
+        done.encode(out);
     }
-    out.into()
 }
 
 fn put_head(out: &mut Vec<u8>, place: (PartitionId, u32), change: u8, key: &[u8]) {
@@ -154,6 +196,7 @@ mod tests {
     use super::*;
     use crate::clock::UnixMs;
     use crate::command::Kind;
+    use crate::command::collection::Delta;
     use crate::version::{Hlc, NodeId};
 
     fn effects() -> Vec<Effect> {
@@ -182,7 +225,14 @@ mod tests {
             put(None, None),
             put(Some(version), Some((OperationId(1 << 100), deleted))),
         ];
-        for change in [Change::Evict(version), Change::Evicted(version)] {
+        let delta = Change::Delta {
+            previous: version,
+            changed: Changed {
+                version,
+                delta: Delta::Expiry(Some(UnixMs(7))),
+            },
+        };
+        for change in [delta, Change::Evict(version), Change::Evicted(version)] {
             effects.push(Effect {
                 change,
                 ..put(None, None)

@@ -16,8 +16,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rapidhash::RapidHashMap;
 
-use super::{Finished, Ticket};
-use crate::version::NodeId;
+use super::{Effect, Finished, Ticket};
+use crate::key::PartitionId;
+use crate::version::{NodeId, Version};
 
 /// Takes effects to a node over a session. Called under the lane's lock; must not block.
 pub trait Outlet: Send + Sync {
@@ -40,15 +41,75 @@ struct State {
     kept: VecDeque<Option<Kept>>,
     bytes: usize,
     closed: bool,
+    /// The versions of entries that were sent as a whole because the copy lacked them.
+    wholes: RapidHashMap<Bytes, Version>,
 }
 
 struct Kept {
     effect: Bytes,
     ticket: Option<Ticket>,
+    /// Whether it is sent for the second time, behind the whole entry that the copy lacked.
+    again: bool,
+}
+
+/// An effect that a copy could not take, since it lacks the entry that was changed.
+#[derive(Debug)]
+pub struct Lacking {
+    /// The effect.
+    pub effect: Bytes,
+    /// Who waits for it.
+    pub ticket: Option<Ticket>,
+    again: bool,
+}
+
+impl Lacking {
+    /// The partition of its key.
+    #[must_use]
+    pub fn partition(&self) -> Option<PartitionId> {
+        Effect::decode(self.effect.clone())
+            .ok()
+            .map(|effect| effect.partition)
+    }
 }
 
 /// What a lane's place in the queue costs beside the effect.
 const KEPT_BYTES: usize = 64;
+
+/// So many entries that were sent as a whole are remembered.
+const WHOLES_MAX: usize = 1_024;
+
+impl State {
+    fn push(&mut self, effect: Bytes, ticket: Option<Ticket>, again: bool) {
+        let number = self.first + self.kept.len() as u64;
+        self.bytes += effect.len() + KEPT_BYTES;
+        if let Some(outlet) = &self.outlet {
+            outlet.effect(number, &effect);
+        }
+        self.kept.push_back(Some(Kept {
+            effect,
+            ticket,
+            again,
+        }));
+    }
+
+    /// Takes out what is kept under these numbers (first and last of each range).
+    fn take(&mut self, ranges: &[(u64, u64)], mut each: impl FnMut(Kept)) {
+        for &(first, last) in ranges {
+            let end = self.first + self.kept.len() as u64;
+            for number in first.max(self.first)..last.saturating_add(1).min(end) {
+                let place = (number - self.first) as usize;
+                if let Some(kept) = self.kept[place].take() {
+                    self.bytes -= kept.effect.len() + KEPT_BYTES;
+                    each(kept);
+                }
+            }
+        }
+        while let Some(None) = self.kept.front() {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+    }
+}
 
 impl Lane {
     fn new(node: NodeId, bytes_max: usize, first: u64) -> Lane {
@@ -87,34 +148,61 @@ impl Lane {
             }
             return;
         }
-        let number = state.first + state.kept.len() as u64;
-        state.bytes += effect.len() + KEPT_BYTES;
-        if let Some(outlet) = &state.outlet {
-            outlet.effect(number, &effect);
+        state.push(effect, ticket, false);
+    }
+
+    /// The node could not take these: it lacks the entries that they change. They are not kept any
+    /// more; what is to be sent instead is for the caller to say.
+    pub fn lacking(&self, ranges: &[(u64, u64)]) -> Vec<Lacking> {
+        let mut lacking = Vec::new();
+        let mut state = self.state.lock();
+        state.take(ranges, |kept| {
+            lacking.push(Lacking {
+                effect: kept.effect,
+                ticket: kept.ticket,
+                again: kept.again,
+            });
+        });
+        lacking
+    }
+
+    /// Sends what a copy could not take once more, behind the entry that it lacks as a whole: unless
+    /// that is under way, or has been taken since.
+    pub fn push_behind(
+        &self,
+        lacking: Lacking,
+        key: &Bytes,
+        version: Version,
+        whole: impl FnOnce() -> Bytes,
+        out: &mut Vec<Finished>,
+    ) {
+        let mut state = self.state.lock();
+        if state.closed {
+            if let Some(ticket) = lacking.ticket {
+                ticket.answered(true, out);
+            }
+            return;
         }
-        state.kept.push_back(Some(Kept { effect, ticket }));
+        let sent = state.wholes.get(key).is_some_and(|sent| *sent >= version);
+        // Who lacks it once more has lost it since.
+        if !sent || lacking.again {
+            if state.wholes.len() >= WHOLES_MAX {
+                state.wholes.clear();
+            }
+            state.wholes.insert(key.clone(), version);
+            state.push(whole(), None, false);
+        }
+        state.push(lacking.effect, lacking.ticket, true);
     }
 
     /// The node has answered for these numbers (first and last of each range), taking the effects
     /// or not. What it was not sent is ignored.
     pub fn answered(&self, ranges: &[(u64, u64)], acknowledged: bool, out: &mut Vec<Finished>) {
-        let mut state = self.state.lock();
-        for &(first, last) in ranges {
-            let end = state.first + state.kept.len() as u64;
-            for number in first.max(state.first)..last.saturating_add(1).min(end) {
-                let place = (number - state.first) as usize;
-                if let Some(kept) = state.kept[place].take() {
-                    state.bytes -= kept.effect.len() + KEPT_BYTES;
-                    if let Some(ticket) = kept.ticket {
-                        ticket.answered(acknowledged, out);
-                    }
-                }
+        self.state.lock().take(ranges, |kept| {
+            if let Some(ticket) = kept.ticket {
+                ticket.answered(acknowledged, out);
             }
-        }
-        while let Some(None) = state.kept.front() {
-            state.kept.pop_front();
-            state.first += 1;
-        }
+        });
     }
 
     /// Effects go over this session from now on, those that are kept first.
@@ -143,6 +231,7 @@ impl Lane {
         state.closed = true;
         state.outlet = None;
         state.bytes = 0;
+        state.wholes = RapidHashMap::default();
         let kept = std::mem::take(&mut state.kept);
         let next = state.first + kept.len() as u64;
         state.first = next;

@@ -68,7 +68,7 @@ impl Ticket {
     }
 
     /// One copy has answered. Those who are to be told now come out.
-    pub(super) fn answered(&self, acknowledged: bool, out: &mut Vec<Finished>) {
+    pub(crate) fn answered(&self, acknowledged: bool, out: &mut Vec<Finished>) {
         let mut state = self.0.lock();
         state.refused |= !acknowledged;
         state.left = state.left.saturating_sub(1);

@@ -15,6 +15,7 @@
 //! Invariant: the size of an entry follows from its first eight bytes alone and never changes, so
 //! that a segment can be walked; little-endian throughout.
 
+use super::memory::opens;
 use crate::clock::UnixMs;
 use crate::command::{EntryRef, Kind};
 use crate::key::{KEY_BYTES_MAX, PartitionId};
@@ -25,6 +26,7 @@ pub(super) const ALIGN: usize = 4;
 const FIXED_BYTES: usize = 16;
 /// The longest value that the length field holds inline.
 pub(super) const INLINE_VALUE_BYTES_MAX: usize = (1 << 20) - 1;
+const INLINE_VALUE_BYTES_MASK: u32 = INLINE_VALUE_BYTES_MAX as u32;
 /// Frequencies saturate here.
 pub(super) const FREQUENCY_MAX: u8 = 3;
 
@@ -166,6 +168,12 @@ impl Header {
             && self.size() == other.size()
     }
 
+    /// Whether an entry with this header can be written over one with `other`, both of which have
+    /// the same value elsewhere.
+    pub(super) fn fits_over(self, other: Header) -> bool {
+        self.is_external() && other.is_external() && self.size() == other.size()
+    }
+
     pub(super) fn key(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.key_at()..self.value_at()]
     }
@@ -229,6 +237,7 @@ pub(super) fn set_dead(bytes: &mut [u8]) {
 pub(super) struct Draft<'a> {
     pub(super) header: Header,
     pub(super) key: &'a [u8],
+    pub(super) kind: Kind,
     pub(super) data: &'a [u8],
     version: Version,
     tag: Option<Version>,
@@ -247,7 +256,8 @@ impl<'a> Draft<'a> {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return None;
         }
-        let external = entry.data.len() > inline_max.min(INLINE_VALUE_BYTES_MAX);
+        let external = entry.data.len() > inline_max.min(INLINE_VALUE_BYTES_MAX)
+            || opens(entry.kind, entry.data.len());
         let mut meta = u32::from(entry.kind as u8) << KIND_SHIFT;
         meta |= if external {
             EXTERNAL
@@ -270,11 +280,25 @@ impl<'a> Draft<'a> {
         Some(Draft {
             header: Header { meta, place },
             key,
+            kind: entry.kind,
             data: entry.data,
             version: entry.version,
             tag: entry.tag,
             expires_at: entry.expires_at,
         })
+    }
+
+    /// One whose value lies outside already.
+    pub(super) fn of_external(
+        partition: PartitionId,
+        key: &'a [u8],
+        entry: EntryRef<'a>,
+        nodes: &mut Nodes,
+    ) -> Option<Draft<'a>> {
+        let mut draft = Draft::new(partition, key, entry, INLINE_VALUE_BYTES_MAX, nodes)?;
+        draft.data = &[];
+        draft.header.meta = draft.header.meta & !INLINE_VALUE_BYTES_MASK | EXTERNAL;
+        Some(draft)
     }
 
     /// Writes it to the start of `bytes`; `external` is the number of a value that lies outside.

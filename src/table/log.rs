@@ -23,9 +23,13 @@ use super::memory::{Externals, pages};
 use super::segment::{Queue, Segment};
 use crate::clock::UnixMs;
 use crate::command::EntryRef;
+use crate::command::collection::Delta;
 
 const SEGMENT_BYTES_MIN: usize = 16 << 10;
 const SEGMENT_BYTES_MAX: usize = 2 << 20;
+
+/// What a header may grow by.
+const TAG_AND_EXPIRY_BYTES: usize = 24;
 
 /// One queue of segments.
 #[derive(Debug, Default)]
@@ -188,7 +192,12 @@ impl Log {
     pub(super) fn entry(&self, handle: u32, nodes: &Nodes) -> EntryRef<'_> {
         let bytes = self.bytes(handle);
         let header = Header::read(bytes);
-        header.entry(bytes, self.value(header, bytes), nodes)
+        let entry = header.entry(bytes, self.value(header, bytes), nodes);
+        if header.is_external() {
+            let open = self.externals.open(header.external_number(bytes));
+            return EntryRef { open, ..entry };
+        }
+        entry
     }
 
     fn value<'a>(&'a self, header: Header, bytes: &'a [u8]) -> &'a [u8] {
@@ -203,7 +212,12 @@ impl Log {
     pub(super) fn data_bytes(&self, handle: u32) -> u64 {
         let bytes = self.bytes(handle);
         let header = Header::read(bytes);
-        (header.key_bytes() + self.value(header, bytes).len()) as u64
+        let value = if header.is_external() {
+            self.externals.data_bytes(header.external_number(bytes))
+        } else {
+            header.inline_bytes()
+        };
+        (header.key_bytes() + value) as u64
     }
 
     /// The entry's bytes, external value included: its weight in its queue.
@@ -211,7 +225,7 @@ impl Log {
         let bytes = self.bytes(handle);
         let header = Header::read(bytes);
         let external = if header.is_external() {
-            self.value(header, bytes).len()
+            self.externals.data_bytes(header.external_number(bytes))
         } else {
             0
         };
@@ -244,7 +258,7 @@ impl Log {
             }
         };
         let external = if draft.header.is_external() {
-            self.externals.growth(draft.data.len())
+            self.externals.growth(draft.kind, draft.data)
         } else {
             0
         };
@@ -256,7 +270,7 @@ impl Log {
     pub(super) fn append(&mut self, queue: Queue, draft: &Draft<'_>, frequency: u8) -> Option<u32> {
         let mut external = 0;
         if draft.header.is_external() {
-            external = self.externals.insert(draft.data)?;
+            external = self.externals.insert(draft.kind, draft.data)?;
         }
         let Some((slot, offset)) = self.push(queue, draft.header.size()) else {
             if draft.header.is_external() {
@@ -278,6 +292,54 @@ impl Log {
         if let Some(segment) = self.segment_mut(slot) {
             draft.write(segment.at_mut(offset), frequency, 0);
         }
+    }
+
+    /// What a change of an external value may add to [`Log::committed_bytes`].
+    pub(super) fn growth_by(&self, handle: u32, delta: &Delta) -> u64 {
+        let bytes = self.bytes(handle);
+        let header = Header::read(bytes);
+        let open = header.is_external().then(|| header.external_number(bytes));
+        let open = open.and_then(|number| self.externals.open(number));
+        let entry = header.size() + TAG_AND_EXPIRY_BYTES;
+        (pages(entry) + open.map_or(0, |open| open.growth_bytes(delta))) as u64
+    }
+
+    /// Changes an external value, and writes the entry anew around it. The new handle, or `None`,
+    /// and nothing changed, if there is no room.
+    pub(super) fn change(
+        &mut self,
+        handle: u32,
+        draft: &Draft<'_>,
+        delta: &Delta,
+        frequency: u8,
+    ) -> Option<u32> {
+        let before = self.weight(handle);
+        let bytes = self.bytes(handle);
+        let (header, number) = (
+            Header::read(bytes),
+            Header::read(bytes).external_number(bytes),
+        );
+        let queue = self.queue_of(handle);
+        if !draft.header.fits_over(header) {
+            let (slot, offset) = self.push(queue, draft.header.size())?;
+            if let Some(segment) = self.segment_mut(slot) {
+                draft.write(segment.at_mut(offset), frequency, number);
+            }
+            let new = self.handle(slot, offset);
+            self.bury(handle, before);
+            self.externals.change(number, delta);
+            self.weigh_in(queue, self.weight(new));
+            return Some(new);
+        }
+        let (slot, offset) = self.locate(handle);
+        if let Some(segment) = self.segment_mut(slot) {
+            draft.write(segment.at_mut(offset), frequency, number);
+        }
+        self.externals.change(number, delta);
+        let after = self.weight(handle);
+        let queue = &mut self.queues[queue as usize];
+        queue.bytes = queue.bytes - before + after;
+        Some(handle)
     }
 
     fn weigh_in(&mut self, queue: Queue, weight: u64) {

@@ -3,10 +3,14 @@
 //! Segments and very long values are anonymous memory maps: a page costs nothing until it is
 //! touched, and all of it returns to the operating system at the moment it is dropped. Shorter
 //! external values come from the allocator, because a process may hold only some 65,000 maps.
+//! Collections that are not small are kept open, so that a part of one can be changed.
 //!
 //! Invariant: [`Externals::bytes`] is what its values and its own list take, rounded up to pages.
 
 use memmap2::{Advice, MmapMut};
+
+use crate::command::Kind;
+use crate::command::collection::{Collection, Delta, OPEN_BYTES_MIN};
 
 /// What memory is committed in.
 pub(super) const PAGE_BYTES: usize = 4096;
@@ -33,10 +37,21 @@ enum Value {
     Free { next: Option<u32> },
     Heap(Box<[u8]>),
     Map { map: MmapMut, bytes: usize },
+    Open(Box<Collection>),
+}
+
+/// Whether a value is kept open.
+pub(super) fn opens(kind: Kind, bytes: usize) -> bool {
+    kind.is_collection() && bytes >= OPEN_BYTES_MIN
 }
 
 impl Value {
-    fn copy_of(data: &[u8]) -> Option<Value> {
+    fn copy_of(kind: Kind, data: &[u8]) -> Option<Value> {
+        if opens(kind, data.len())
+            && let Some(collection) = Collection::unpack(kind, data)
+        {
+            return Some(Value::Open(Box::new(collection)));
+        }
         if data.len() >= MAP_BYTES_MIN {
             let mut map = map(data.len())?;
             map.get_mut(..data.len())?.copy_from_slice(data);
@@ -51,9 +66,17 @@ impl Value {
 
     fn data(&self) -> &[u8] {
         match self {
-            Value::Free { .. } => &[],
+            Value::Free { .. } | Value::Open(_) => &[],
             Value::Heap(data) => data,
             Value::Map { map, bytes } => map.get(..*bytes).unwrap_or(&[]),
+        }
+    }
+
+    /// What it takes, its place in the list aside.
+    fn committed_bytes(&self) -> u64 {
+        match self {
+            Value::Open(collection) => collection.memory_bytes() as u64,
+            value => pages(value.data().len()) as u64,
         }
     }
 }
@@ -72,18 +95,24 @@ impl Externals {
     }
 
     /// What one more value of this length may add to [`Externals::bytes`].
-    pub(super) fn growth(&self, len: usize) -> u64 {
+    pub(super) fn growth(&self, kind: Kind, data: &[u8]) -> u64 {
         let list = if self.free.is_none() && self.values.len() == self.values.capacity() {
             self.values.capacity().max(4) * size_of::<Value>()
         } else {
             0
         };
-        pages(len).saturating_add(list) as u64
+        let value = if opens(kind, data.len()) {
+            Collection::open_bytes(data)
+        } else {
+            pages(data.len())
+        };
+        value.saturating_add(list) as u64
     }
 
     /// Keeps a copy; `None` if memory or numbers have run out.
-    pub(super) fn insert(&mut self, data: &[u8]) -> Option<u32> {
-        let value = Value::copy_of(data)?;
+    pub(super) fn insert(&mut self, kind: Kind, data: &[u8]) -> Option<u32> {
+        let value = Value::copy_of(kind, data)?;
+        let bytes = value.committed_bytes();
         let number = match self.free {
             Some(number) => {
                 let place = self.values.get_mut(number as usize)?;
@@ -99,12 +128,35 @@ impl Externals {
                 number
             }
         };
-        self.value_bytes += pages(data.len()) as u64;
+        self.value_bytes += bytes;
         Some(number)
     }
 
     pub(super) fn get(&self, number: u32) -> &[u8] {
         self.values.get(number as usize).map_or(&[], Value::data)
+    }
+
+    /// The collection that is kept open under a number.
+    pub(super) fn open(&self, number: u32) -> Option<&Collection> {
+        match self.values.get(number as usize) {
+            Some(Value::Open(collection)) => Some(collection),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a value's items.
+    pub(super) fn data_bytes(&self, number: u32) -> usize {
+        let open = self.open(number).map(Collection::item_bytes);
+        open.unwrap_or_else(|| self.get(number).len())
+    }
+
+    /// Changes an open collection.
+    pub(super) fn change(&mut self, number: u32, delta: &Delta) {
+        if let Some(Value::Open(collection)) = self.values.get_mut(number as usize) {
+            self.value_bytes -= collection.memory_bytes() as u64;
+            collection.apply(delta);
+            self.value_bytes += collection.memory_bytes() as u64;
+        }
     }
 
     pub(super) fn remove(&mut self, number: u32) {
@@ -114,7 +166,7 @@ impl Externals {
         if matches!(place, Value::Free { .. }) {
             return;
         }
-        self.value_bytes -= pages(place.data().len()) as u64;
+        self.value_bytes -= place.committed_bytes();
         *place = Value::Free { next: self.free };
         self.free = Some(number);
         if self.value_bytes == 0 {
@@ -130,15 +182,17 @@ mod tests {
     #[test]
     fn values_keep_their_bytes_and_numbers_are_used_again() {
         let mut externals = Externals::default();
-        let a = externals.insert(&[1; 5000]).unwrap();
-        let b = externals.insert(&vec![2; MAP_BYTES_MIN + 1]).unwrap();
+        let a = externals.insert(Kind::Bytes, &[1; 5000]).unwrap();
+        let b = externals
+            .insert(Kind::Bytes, &vec![2; MAP_BYTES_MIN + 1])
+            .unwrap();
         assert_eq!(externals.get(a), [1; 5000]);
         assert!(externals.get(b).iter().all(|x| *x == 2));
         assert_eq!(externals.get(b).len(), MAP_BYTES_MIN + 1);
         externals.remove(a);
         externals.remove(a);
         assert!(externals.get(a).is_empty());
-        assert_eq!(externals.insert(&[3; 9]), Some(a));
+        assert_eq!(externals.insert(Kind::Bytes, &[3; 9]), Some(a));
         assert_eq!(externals.get(a), [3; 9]);
         externals.remove(a);
         externals.remove(b);

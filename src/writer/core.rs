@@ -20,11 +20,13 @@ pub use self::repair::{Sum, key_sum};
 
 use super::Error;
 use crate::clock::UnixMs;
-use crate::command::{self, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Reply};
+use crate::command::{
+    self, Changed, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Reply,
+};
 use crate::config::policy::{Acknowledge, Policies};
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::replication::{
-    Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_put,
+    Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_delta, encode_put,
 };
 use crate::table::{Cursor, Stats, Table};
 use crate::version::{Hlc, HlcSource, NodeId, TAKEOVER_MS, Version};
@@ -94,6 +96,14 @@ impl Role {
     pub fn is_owned(&self) -> bool {
         matches!(self, Role::Owned { .. })
     }
+}
+
+/// What is sent to the copies.
+enum Sent {
+    /// The entry, and the version before.
+    Whole(Option<Version>, Entry),
+    /// What changed in the entry of this version.
+    Delta(Version, Changed),
 }
 
 /// What became of a command.
@@ -339,6 +349,7 @@ impl Core {
         let present = self.table.peek(key, now);
         let previous = present.map(|entry| entry.version);
         let current = present.filter(|entry| entry.kind != Kind::Tombstone);
+        // Of an open collection only what changes is sent.
         let grown = command.bytes() + current.map_or(0, |entry| entry.data.len());
         if let Some(lane) = sinks.all().find(|lane| !lane.has_room(grown)) {
             return Err(Error::Backlog(lane.node()));
@@ -349,19 +360,26 @@ impl Core {
             node,
         };
         let (effect, reply) = command::apply(command, current, now, &mut next, &self.setup.limits)?;
-        let entry = match effect {
-            Effect::None => return Ok(Outcome::Done(reply, None)),
-            Effect::Put(entry) => entry,
-            Effect::Change(changed) => match current.and_then(|entry| changed.whole(entry)) {
-                Some(entry) => entry,
-                None => return Ok(Outcome::Done(reply, None)),
-            },
-            Effect::Delete => tombstone(next(), now, self.setup.tombstone_ms),
+        let key = command.key().as_bytes();
+        let sent = match (effect, previous) {
+            (Effect::Change(changed), Some(previous)) => {
+                if !self.table.change(partition, key, &changed, now)? {
+                    // It was here a moment ago, under this very lock.
+                    return Err(Error::Internal);
+                }
+                Sent::Delta(previous, changed)
+            }
+            (Effect::None | Effect::Change(_), _) => return Ok(Outcome::Done(reply, None)),
+            (Effect::Put(entry), previous) => Sent::Whole(previous, entry),
+            (Effect::Delete, previous) => {
+                Sent::Whole(previous, tombstone(next(), now, self.setup.tombstone_ms))
+            }
         };
-        let key = command.key().clone().into_bytes();
-        self.store(partition, &key, &entry, now)?;
+        if let Sent::Whole(_, entry) = &sent {
+            self.store(partition, key, entry, now)?;
+        }
         let done = operation.and_then(|id| Some((id, Done::of(&reply)?)));
-        let ticket = self.send(partition, &key, previous, &entry, done.as_ref(), &sinks);
+        let ticket = self.send(partition, key, &sent, done.as_ref(), &sinks);
         if let Some((id, done)) = done {
             let ticket = ticket.clone();
             let remembered = Remembered {
@@ -408,8 +426,7 @@ impl Core {
         &self,
         partition: PartitionId,
         key: &[u8],
-        previous: Option<Version>,
-        entry: &Entry,
+        sent: &Sent,
         done: Option<&(OperationId, Done)>,
         sinks: &Sinks,
     ) -> Option<Ticket> {
@@ -426,7 +443,10 @@ impl Core {
         let ticket = (awaited > 0).then(|| Ticket::new(awaited));
         let place = (partition, self.epochs[partition.index()]);
         let done = done.map(|(id, done)| (*id, done));
-        let effect = encode_put(place, key, previous, entry.as_ref(), done);
+        let effect = match sent {
+            Sent::Whole(previous, entry) => encode_put(place, key, *previous, entry.as_ref(), done),
+            Sent::Delta(previous, changed) => encode_delta(place, key, *previous, changed, done),
+        };
         for (place, lane) in sinks.all().enumerate() {
             let ticket = ticket.as_ref().filter(|_| place < awaited);
             lane.push(effect.clone(), ticket.cloned());
@@ -480,7 +500,7 @@ impl Core {
         let next = self
             .table
             .scan(cursor, now, WORK_MAX, wanted, |partition, key, entry| {
-                bytes += key.len() + entry.data.len();
+                bytes += key.len() + entry.stored_bytes();
                 entries.push(Moved {
                     partition,
                     key: Bytes::copy_from_slice(key),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::RngExt;
 use smache::clock::UnixMs;
-use smache::cluster::codec::Answers;
+use smache::cluster::codec::{Answers, Taken};
 use smache::cluster::machine::{Machine, Output};
 use smache::cluster::membership::{Options, Timing};
 use smache::cluster::ownership::Role;
@@ -257,6 +257,12 @@ impl Node {
                 if let Some(lane) = self.sessions.get(&session).and_then(|l| l.lane.as_ref()) {
                     lane.answered(&answers.taken, true, &mut finished);
                     lane.answered(&answers.refused, false, &mut finished);
+                    let lane = Arc::clone(lane);
+                    for lacking in lane.lacking(&answers.lacking) {
+                        let partition = lacking.partition().expect("an effect is read back");
+                        let core = self.core(partition);
+                        core.resend(&lane, lacking, clock, &mut finished);
+                    }
                 }
                 finished.into_iter().for_each(|finished| finished.tell());
             }
@@ -284,7 +290,11 @@ impl Node {
         } else {
             core.take_effect(from, &effect, clock)
         };
-        let taken = matches!(verdict, Verdict::Taken | Verdict::Outdone(_));
+        let taken = match verdict {
+            Verdict::Taken | Verdict::Outdone(_) => Taken::Yes,
+            Verdict::Lacking => Taken::Lacking,
+            Verdict::Fenced | Verdict::FromTheFuture => Taken::No,
+        };
         if let Verdict::Outdone(lost) = verdict {
             context.checker.discarded(&lost.key, lost.version, lost.by);
         }
@@ -292,7 +302,7 @@ impl Node {
         let epoch = effect.epoch;
         note!(
             context,
-            "n{} effect {number} from n{} on {key} e{epoch}: {taken}",
+            "n{} effect {number} from n{} on {key} e{epoch}: {taken:?}",
             self.place,
             context.places[&from]
         );

@@ -226,10 +226,18 @@ fn effect() -> impl Strategy<Value = Effect> {
     )
 }
 
+fn taken() -> impl Strategy<Value = Taken> {
+    prop::sample::select(&[Taken::Yes, Taken::No, Taken::Lacking][..])
+}
+
 fn answers() -> impl Strategy<Value = Answers> {
     let range = || (any::<u64>(), any::<u64>()).prop_map(|(a, b)| (a.min(b), a.max(b)));
     let ranges = || vec(range(), 0..5);
-    (ranges(), ranges()).prop_map(|(taken, refused)| Answers { taken, refused })
+    (ranges(), ranges(), ranges()).prop_map(|(taken, refused, lacking)| Answers {
+        taken,
+        refused,
+        lacking,
+    })
 }
 
 fn response() -> impl Strategy<Value = Response> {
@@ -300,29 +308,32 @@ proptest! {
     #[test]
     fn a_range_that_ends_before_it_begins_is_malformed(last in 0..u64::MAX, over in 1..1_000_u64) {
         let taken = vec![(last.saturating_add(over), last)];
-        let refused = Vec::new();
-        let bytes = answers_bytes(&Answers { taken, refused });
+        let bytes = answers_bytes(&Answers {
+            taken,
+            ..Answers::default()
+        });
         prop_assert_eq!(read_answers(bytes), Err(Malformed));
     }
 
     #[test]
     fn answers_are_ranges_of_what_was_answered(
-        said in vec((0..40_u64, any::<bool>()), 0..60), in_order in any::<bool>(),
+        said in vec((0..40_u64, taken()), 0..60), in_order in any::<bool>(),
     ) {
-        let mut said: Vec<(u64, bool)> =
+        let mut said: Vec<(u64, Taken)> =
             said.into_iter().collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
         if !in_order {
             said.reverse();
         }
         let mut answers = Answers::default();
         said.iter().for_each(|(number, taken)| answers.add(*number, *taken));
-        let all = |ranges: &[(u64, u64)], taken| -> Vec<(u64, bool)> {
+        let all = |ranges: &[(u64, u64)], taken| -> Vec<(u64, Taken)> {
             ranges.iter().flat_map(|(first, last)| *first..=*last).map(|n| (n, taken)).collect()
         };
-        let mut found = all(&answers.taken, true);
-        found.extend(all(&answers.refused, false));
-        found.sort_unstable();
-        said.sort_unstable();
+        let mut found = all(&answers.taken, Taken::Yes);
+        found.extend(all(&answers.refused, Taken::No));
+        found.extend(all(&answers.lacking, Taken::Lacking));
+        found.sort_unstable_by_key(|(number, _)| *number);
+        said.sort_unstable_by_key(|(number, _)| *number);
         prop_assert_eq!(answers.is_empty(), said.is_empty());
         prop_assert_eq!(found, said);
     }
@@ -492,8 +503,8 @@ fn what_is_said_in_short_is_true() {
 #[test]
 fn ranges_of_answers_do_not_wrap() {
     let mut answers = Answers::default();
-    answers.add(u64::MAX, true);
-    answers.add(0, true);
+    answers.add(u64::MAX, Taken::Yes);
+    answers.add(0, Taken::Yes);
     assert_eq!(answers.taken, [(u64::MAX, u64::MAX), (0, 0)]);
     // A count of more ranges than there are.
     let mut bytes = answers_bytes(&answers).to_vec();

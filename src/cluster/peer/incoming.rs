@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{News, Peers};
-use crate::cluster::codec::{self, Malformed, MessageKind, Pull, Request, Response};
+use crate::cluster::codec::{self, Malformed, MessageKind, Pull, Request, Response, Taken};
 use crate::cluster::link::{Asker, Link};
 use crate::cluster::transport::SessionId;
 use crate::command::{Command, EntryRef, OperationId};
@@ -143,17 +143,32 @@ impl Peers {
                     .lanes
                     .count_refused(refused.saturating_add(ranges));
                 incoming.finished.extend(link.answered(&answers));
+                self.resend(link, &answers, incoming);
             }
             MessageKind::Fragment => return Err(Malformed),
         }
         Ok(())
     }
 
+    /// Sends what the peer could not take once more, behind what it lacks.
+    fn resend(&self, link: &Link, answers: &codec::Answers, incoming: &mut Incoming) {
+        let Some(lane) = link.lane().filter(|_| !answers.lacking.is_empty()) else {
+            return;
+        };
+        for lacking in lane.lacking(&answers.lacking) {
+            if let Some(partition) = lacking.partition() {
+                let writer = self.0.options.router.writer(partition);
+                writer.resend(&lane, lacking, &mut incoming.finished);
+            }
+        }
+    }
+
     /// Whether an effect of a peer was taken.
-    fn on_effect(&self, link: &Link, effect: &Effect) -> bool {
+    fn on_effect(&self, link: &Link, effect: &Effect) -> Taken {
         let writer = self.0.options.router.writer(effect.partition);
         match writer.take_effect(link.node, effect) {
-            Verdict::Taken => true,
+            Verdict::Taken => Taken::Yes,
+            Verdict::Lacking => Taken::Lacking,
             Verdict::Outdone(discarded) => {
                 if self.0.outdone.fetch_add(1, Ordering::Relaxed) < OUTDONE_LOGGED_MAX {
                     tracing::warn!(
@@ -163,9 +178,9 @@ impl Peers {
                         "a write lost against one of another owner"
                     );
                 }
-                true
+                Taken::Yes
             }
-            Verdict::Fenced => false,
+            Verdict::Fenced => Taken::No,
             Verdict::FromTheFuture => {
                 if self.0.future.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::error!(
@@ -174,7 +189,7 @@ impl Peers {
                          its writes are refused; set the clocks"
                     );
                 }
-                false
+                Taken::No
             }
         }
     }

@@ -41,6 +41,17 @@ pub struct Splice {
 }
 
 impl Delta {
+    /// Items that come.
+    #[must_use]
+    pub fn added(&self) -> usize {
+        match self {
+            Delta::Expiry(_) => 0,
+            Delta::Set { added, .. } => added.len(),
+            Delta::Hash { set, .. } => set.len(),
+            Delta::List(splices) => splices.iter().map(|splice| splice.inserted.len()).sum(),
+        }
+    }
+
     /// Bytes of what is added, about.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -2,9 +2,9 @@
 
 use super::{Core, Discarded, Moved, Role, tombstone};
 use crate::clock::UnixMs;
-use crate::command::{Entry, Kind};
+use crate::command::{Changed, Entry, Kind};
 use crate::key::PartitionId;
-use crate::replication::{Change, Effect, Remembered};
+use crate::replication::{Change, Effect, Finished, Lacking, Lane, Remembered, Ticket, encode_put};
 use crate::version::{CLOCK_SKEW_MS_MAX, NodeId, Version};
 
 /// An eviction is remembered so long by a copy that has not had the entry: it may be on its way.
@@ -17,6 +17,8 @@ pub enum Verdict {
     Taken,
     /// It has something newer, of another owner, which it followed until now: the write loses.
     Outdone(Discarded),
+    /// It lacks the entry that was changed, and needs it as a whole.
+    Lacking,
     /// It does not follow the sender.
     Fenced,
     /// The sender's clock is too far ahead.
@@ -91,6 +93,12 @@ impl Core {
                 self.inherit(effect.partition, from, entry.version);
                 self.put_newer(effect.partition, &effect.key, entry, now);
             }
+            Change::Delta { previous, changed } => {
+                match self.take_delta(from, effect, *previous, changed, now) {
+                    Verdict::Taken => {}
+                    other => return other,
+                }
+            }
             Change::Evict(version) => self.evict(effect.partition, &effect.key, *version, now),
             Change::Evicted(_) => {}
         }
@@ -104,6 +112,71 @@ impl Core {
         }
         self.tell_evictions();
         outdone.map_or(Verdict::Taken, Verdict::Outdone)
+    }
+
+    /// Takes a change of a part of an entry.
+    fn take_delta(
+        &mut self,
+        from: NodeId,
+        effect: &Effect,
+        previous: Version,
+        changed: &Changed,
+        now: UnixMs,
+    ) -> Verdict {
+        let version = changed.version;
+        if is_from_the_future(version, now) {
+            return Verdict::FromTheFuture;
+        }
+        let (partition, key) = (effect.partition, &effect.key);
+        let present = self.table.peek(key, now).map(|entry| entry.version);
+        match present {
+            Some(by) if by > version && by.node != from => {
+                return Verdict::Outdone(Discarded {
+                    key: key.clone(),
+                    version,
+                    by,
+                });
+            }
+            Some(present) if present >= version => {}
+            Some(present) if present == previous => {
+                match self.table.change(partition, key, changed, now) {
+                    Ok(true) => {}
+                    // Its time came in between.
+                    Ok(false) => return Verdict::Lacking,
+                    Err(_) => self.give_up(partition, key, version, now),
+                }
+            }
+            _ => {
+                self.missed += 1;
+                return Verdict::Lacking;
+            }
+        }
+        self.inherit(partition, from, version);
+        Verdict::Taken
+    }
+
+    /// The owner sends what a copy could not take once more, behind the entry that the copy lacks.
+    pub fn resend(&mut self, lane: &Lane, lacking: Lacking, now: UnixMs, out: &mut Vec<Finished>) {
+        let answer = |ticket: Option<Ticket>, taken, out: &mut Vec<Finished>| {
+            if let Some(ticket) = ticket {
+                ticket.answered(taken, out);
+            }
+        };
+        // It came from this node's own lane: it is read back.
+        let Ok(effect) = Effect::decode(lacking.effect.clone()) else {
+            return answer(lacking.ticket, false, out);
+        };
+        let at = effect.partition.index();
+        if !self.roles[at].is_owned() {
+            return answer(lacking.ticket, false, out);
+        }
+        // Who has let it go since has told the copies.
+        let Some(entry) = self.table.peek(&effect.key, now) else {
+            return answer(lacking.ticket, true, out);
+        };
+        let place = (effect.partition, self.epochs[at]);
+        let whole = || encode_put(place, &effect.key, None, entry, None);
+        lane.push_behind(lacking, &effect.key, entry.version, whole, out);
     }
 
     pub(super) fn put_newer(
@@ -131,20 +204,24 @@ impl Core {
         if self.table.put(partition, key, entry.as_ref(), now).is_ok() {
             return true;
         }
-        // What there is no room for here must not be there alone: after the owner's death it would
-        // be missing without anybody having evicted it.
+        self.give_up(partition, key, entry.version, now);
+        false
+    }
+
+    /// What there is no room for here must not be there alone: after the owner's death it would be
+    /// missing without anybody having evicted it.
+    fn give_up(&mut self, partition: PartitionId, key: &[u8], version: Version, now: UnixMs) {
         self.table.remove(key, now);
         if let Role::Backup(owner) = self.roles[partition.index()] {
             let evicted = Effect {
                 partition,
                 epoch: self.epochs[partition.index()],
                 key: bytes::Bytes::copy_from_slice(key),
-                change: Change::Evicted(entry.version),
+                change: Change::Evicted(version),
                 operation: None,
             };
             self.setup.lanes.lane(owner).push(evicted.encode(), None);
         }
-        false
     }
 
     /// The owner let an entry go.

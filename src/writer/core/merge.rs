@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::copy::is_from_the_future;
-use super::{Core, Moved, Role};
+use super::{Core, Moved, Role, Sent};
 use crate::clock::UnixMs;
 use crate::command::Kind;
 use crate::replication::Ticket;
@@ -78,8 +78,8 @@ impl Core {
                 if let Some(lane) = sinks.all().find(|lane| !lane.has_room(size)) {
                     return Merge::Later(lane.node());
                 }
-                let before = Some(ours);
-                settled.0 = self.send(moved.partition, &moved.key, before, theirs, None, &sinks);
+                let sent = Sent::Whole(Some(ours), theirs.clone());
+                settled.0 = self.send(moved.partition, &moved.key, &sent, None, &sinks);
             }
             Some(ours) if ours == theirs.version => {}
             Some(ours) if ours > theirs.version => {
@@ -109,7 +109,8 @@ impl Core {
                     .filter(|_| !is_same)
                     .and_then(|ours| lost(ours, theirs.version, parted.ours));
                 if self.store(moved.partition, &moved.key, theirs, now).is_ok() {
-                    settled.0 = self.send(moved.partition, &moved.key, ours, theirs, None, &sinks);
+                    let sent = Sent::Whole(ours, theirs.clone());
+                    settled.0 = self.send(moved.partition, &moved.key, &sent, None, &sinks);
                 } else {
                     // There is no room for it here.
                     settled.1 = Some(Discarded {
