@@ -79,6 +79,10 @@ const KEPT_BYTES: usize = 64;
 const WHOLES_MAX: usize = 1_024;
 
 impl State {
+    fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.closed || self.bytes == 0 || self.bytes + bytes + KEPT_BYTES <= bytes_max
+    }
+
     fn push(&mut self, effect: Bytes, ticket: Option<Ticket>, again: bool) {
         let number = self.first + self.kept.len() as u64;
         self.bytes += effect.len() + KEPT_BYTES;
@@ -134,8 +138,7 @@ impl Lane {
     /// an empty lane.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
-        let state = self.state.lock();
-        state.closed || state.bytes == 0 || state.bytes + bytes + KEPT_BYTES <= self.bytes_max
+        self.state.lock().has_room(bytes, self.bytes_max)
     }
 
     /// Sends an effect, and keeps it until it is answered for. A closed lane answers by itself:
@@ -166,13 +169,16 @@ impl Lane {
         lacking
     }
 
-    /// Sends what a copy could not take once more, behind the entry that it lacks as a whole: unless
-    /// that is under way, or has been taken since.
+    /// Sends what a copy could not take once more, behind the entry that it lacks as a whole, of
+    /// about `bytes` bytes: unless that is under way, or has been taken since. Without room for the
+    /// whole the change goes alone: the copy will say again that it lacks the entry, and there may
+    /// be room by then.
     pub fn push_behind(
         &self,
         lacking: Lacking,
         key: &Bytes,
         version: Version,
+        bytes: usize,
         whole: impl FnOnce() -> Bytes,
         out: &mut Vec<Finished>,
     ) {
@@ -185,7 +191,11 @@ impl Lane {
         }
         let sent = state.wholes.get(key).is_some_and(|sent| *sent >= version);
         // Who lacks it once more has lost it since.
-        if !sent || lacking.again {
+        let needed = !sent || lacking.again;
+        if needed && !state.has_room(bytes, self.bytes_max) {
+            return state.push(lacking.effect, lacking.ticket, lacking.again);
+        }
+        if needed {
             if state.wholes.len() >= WHOLES_MAX {
                 state.wholes.clear();
             }

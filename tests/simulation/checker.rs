@@ -27,6 +27,9 @@ use crate::requests::Ended;
 use self::documents::Write;
 pub use self::documents::Written;
 
+/// Bytes of what is pushed to lists.
+pub const PUSH_BYTES: usize = 40;
+
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
@@ -34,6 +37,14 @@ pub enum Sort {
     /// A document that expires.
     Timed,
     Counter,
+    /// A list to which every addition pushes its number.
+    List,
+}
+
+impl Sort {
+    fn is_counted(self) -> bool {
+        matches!(self, Sort::Counter | Sort::List)
+    }
 }
 
 /// What is known of a key.
@@ -219,7 +230,7 @@ impl Checker {
             Some(entry) => self.saw(key, start, entry.version),
             None => self.missed(key, start, now),
         }
-        if self.keys[key].sort == Sort::Counter {
+        if self.keys[key].sort.is_counted() {
             self.check_counter(key, start, value, now);
         }
     }
@@ -262,9 +273,19 @@ impl Checker {
         }
     }
 
+    /// What the longest list may take by now.
+    pub fn list_bytes(&self) -> usize {
+        let lists = self
+            .keys
+            .iter()
+            .filter(|history| history.sort == Sort::List);
+        let pushes = lists.map(|history| history.increments.len());
+        pushes.max().unwrap_or_default() * (PUSH_BYTES + 1)
+    }
+
     fn may_be_absent(&self, key: usize, start: u64, end: u64) -> bool {
         let history = &self.keys[key];
-        if history.sort == Sort::Counter {
+        if history.sort.is_counted() {
             let done = |i: &Increment| i.done.is_some_and(|(at, _)| at <= start);
             return !history.increments.iter().any(done);
         }
@@ -275,6 +296,9 @@ impl Checker {
         let history = &self.keys[key];
         if self.settings.evicts {
             return;
+        }
+        if history.sort == Sort::List {
+            return history.check_list(start, value, now);
         }
         let stands = value.map_or(0, |entry| number(&entry.data));
         let done = |i: &&Increment| i.done.is_some_and(|(at, _)| at <= start.at);
@@ -315,6 +339,7 @@ impl Checker {
                 self.seen(key, entry);
                 Some(entry.version)
             }
+            Ended::Done(Reply::Answer { version, .. }) => *version,
             Ended::Applied => None,
             Ended::Failed | Ended::Refused => {
                 // One that is sent again may have been applied before.
@@ -361,6 +386,41 @@ impl Checker {
         }
         if self.is_cut_mode {
             self.check_sides(key, found.map(|entry| entry.version));
+        }
+    }
+}
+
+impl History {
+    /// Every acknowledged push is in the list, and every push is so once.
+    fn check_list(&self, start: &ReadStart, value: Option<&Entry>, now: u64) {
+        let mut found = BTreeSet::new();
+        if let Some(entry) = value {
+            for (element, _) in entry.as_ref().view().iter() {
+                let pushed = std::str::from_utf8(element)
+                    .unwrap()
+                    .parse::<usize>()
+                    .unwrap();
+                let push = self.increments.get(pushed);
+                let sent = push.is_some_and(|push| push.start <= now && !push.failed);
+                assert!(
+                    sent,
+                    "{}: push {pushed} was refused, or never sent",
+                    self.key
+                );
+                assert!(
+                    found.insert(pushed),
+                    "{}: push {pushed} is there twice",
+                    self.key
+                );
+            }
+        }
+        for (pushed, push) in self.increments.iter().enumerate() {
+            let done = push.done.is_some_and(|(at, _)| at <= start.at);
+            assert!(
+                !done || found.contains(&pushed),
+                "{}: push {pushed} was acknowledged and is lost",
+                self.key
+            );
         }
     }
 }

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use rand::RngExt;
 use smache::clock::UnixMs;
-use smache::command::{Command, Condition, Kind, OperationId, Reply};
+use smache::command::{Command, Condition, Kind, Operation, OperationId, Reply, list};
 use smache::key::{self, Key};
 use smache::version::Version;
 
-use crate::checker::{ReadStart, Sort, Written};
+use crate::checker::{PUSH_BYTES, ReadStart, Sort, Written};
 use crate::context::{Context, Event, Happening, PARTITIONS, note};
 use crate::net::Place;
 use crate::requests::{Ended, Op};
@@ -64,12 +64,13 @@ pub fn populate(context: &mut Context) {
         Sort::Timed,
         Sort::Counter,
         Sort::Counter,
+        Sort::List,
     ];
     for (number, sort) in sorts.into_iter().enumerate() {
         let key = key_of(context, number);
         context.checker.add(key, sort);
         let roles = match sort {
-            Sort::Counter => vec![Role::Counter(number); 2],
+            Sort::Counter | Sort::List => vec![Role::Counter(number); 2],
             Sort::Document | Sort::Timed => vec![Role::Writer(number)],
         };
         roles.into_iter().for_each(|role| add(context, role));
@@ -200,20 +201,40 @@ fn write(context: &mut Context, number: usize, at: usize) -> Begun {
     (command, Pending::Write(index, condition), None)
 }
 
-fn increment(context: &mut Context, number: usize, at: usize) -> Begun {
-    let key = context.checker.keys[at].key.clone();
-    let command = Command::Increment {
-        key,
-        by: 1,
-        ttl_ms: None,
-        condition: Condition::None,
+/// Adds one to a counter; or to a list the number of the addition, long enough that the list soon
+/// is one of those of which only what changes is sent.
+fn addition(context: &Context, at: usize, increment: usize) -> Command {
+    let history = &context.checker.keys[at];
+    let (key, condition) = (history.key.clone(), Condition::None);
+    if history.sort == Sort::Counter {
+        return Command::Increment {
+            key,
+            by: 1,
+            ttl_ms: None,
+            condition,
+        };
+    }
+    let push = list::Operation::Push {
+        end: list::End::Right,
+        elements: vec![format!("{increment:0PUSH_BYTES$}").into()],
+        only_if_present: false,
     };
+    Command::Typed {
+        key,
+        operation: Box::new(Operation::List(push)),
+        condition,
+    }
+}
+
+fn increment(context: &mut Context, number: usize, at: usize) -> Begun {
     if let Some(again) = &mut context.clients[number].again {
         again.sends += 1;
         let (increment, name) = (again.increment, again.name);
+        let command = addition(context, at, increment);
         return (command, Pending::Increment(increment), Some(name));
     }
     let increment = context.checker.begin_increment(at, context.now);
+    let command = addition(context, at, increment);
     let named = context.rng.random_bool(0.5);
     let name = named.then(|| OperationId(context.rng.random()));
     context.clients[number].again = name.map(|name| Again {

@@ -73,7 +73,8 @@ impl World {
     fn check_bounds(&self, place: Place) {
         let settings = &self.context.settings;
         let lanes_max = self.nodes.len().max(2) as u64 - 1;
-        let slack = (settings.large_bytes + 4_096) as u64;
+        let large = settings.large_bytes.max(self.context.checker.list_bytes());
+        let slack = (large + 4_096) as u64;
         let max = settings.lane_bytes as u64 + slack;
         let kept = self.nodes[&place].lanes.counters().bytes;
         assert!(kept <= lanes_max * max, "n{place} keeps {kept} bytes");

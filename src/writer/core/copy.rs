@@ -176,7 +176,8 @@ impl Core {
         };
         let place = (effect.partition, self.epochs[at]);
         let whole = || encode_put(place, &effect.key, None, entry, None);
-        lane.push_behind(lacking, &effect.key, entry.version, whole, out);
+        let bytes = entry.stored_bytes() + effect.key.len() + 96;
+        lane.push_behind(lacking, &effect.key, entry.version, bytes, whole, out);
     }
 
     pub(super) fn put_newer(
