@@ -41,8 +41,9 @@ struct State {
     kept: VecDeque<Option<Kept>>,
     bytes: usize,
     closed: bool,
-    /// The versions of entries that were sent as a whole because the copy lacked them.
-    wholes: RapidHashMap<Bytes, Version>,
+    /// Entries that were sent as a whole and are long, or because the copy lacked them: their
+    /// versions, and the numbers of the effects.
+    wholes: RapidHashMap<Bytes, (Version, u64)>,
 }
 
 struct Kept {
@@ -50,6 +51,8 @@ struct Kept {
     ticket: Option<Ticket>,
     /// Whether it is sent for the second time, behind the whole entry that the copy lacked.
     again: bool,
+    /// Changes that the copy could not take, since this entry had not arrived.
+    behind: Vec<Lacking>,
 }
 
 /// An effect that a copy could not take, since it lacks the entry that was changed.
@@ -83,7 +86,7 @@ impl State {
         self.closed || self.bytes == 0 || self.bytes + bytes + KEPT_BYTES <= bytes_max
     }
 
-    fn push(&mut self, effect: Bytes, ticket: Option<Ticket>, again: bool) {
+    fn push(&mut self, effect: Bytes, ticket: Option<Ticket>, again: bool) -> u64 {
         let number = self.first + self.kept.len() as u64;
         self.bytes += effect.len() + KEPT_BYTES;
         if let Some(outlet) = &self.outlet {
@@ -93,7 +96,21 @@ impl State {
             effect,
             ticket,
             again,
+            behind: Vec::new(),
         }));
+        number
+    }
+
+    fn note_whole(&mut self, key: &Bytes, version: Version, number: u64) {
+        if self.wholes.len() >= WHOLES_MAX {
+            self.wholes.clear();
+        }
+        self.wholes.insert(key.clone(), (version, number));
+    }
+
+    fn kept_mut(&mut self, number: u64) -> Option<&mut Kept> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.kept.get_mut(place)?.as_mut()
     }
 
     /// Takes out what is kept under these numbers (first and last of each range).
@@ -154,18 +171,36 @@ impl Lane {
         state.push(effect, ticket, false);
     }
 
+    /// Sends an entry as a whole that is so long that changes of it may overtake it.
+    pub fn push_long(&self, key: &Bytes, version: Version, effect: Bytes, ticket: Option<Ticket>) {
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            return self.push(effect, ticket);
+        }
+        let number = state.push(effect, ticket, false);
+        state.note_whole(key, version, number);
+    }
+
     /// The node could not take these: it lacks the entries that they change. They are not kept any
     /// more; what is to be sent instead is for the caller to say.
     pub fn lacking(&self, ranges: &[(u64, u64)]) -> Vec<Lacking> {
         let mut lacking = Vec::new();
         let mut state = self.state.lock();
+        let mut behind = Vec::new();
         state.take(ranges, |kept| {
+            behind.extend(kept.behind);
             lacking.push(Lacking {
                 effect: kept.effect,
                 ticket: kept.ticket,
                 again: kept.again,
             });
         });
+        // No whole is ever lacking: but were one, what waits behind it is not forgotten.
+        for one in behind {
+            state.bytes -= one.effect.len() + KEPT_BYTES;
+            lacking.push(one);
+        }
         lacking
     }
 
@@ -189,30 +224,53 @@ impl Lane {
             }
             return;
         }
-        let sent = state.wholes.get(key).is_some_and(|sent| *sent >= version);
-        // Who lacks it once more has lost it since.
-        let needed = !sent || lacking.again;
+        let sent = state.wholes.get(key).copied();
+        let sent = sent.filter(|(sent, _)| *sent >= version);
+        // Who lacks it once more although it has arrived has lost it since.
+        let under_way = sent.is_some_and(|(_, number)| state.kept_mut(number).is_some());
+        let needed = sent.is_none() || lacking.again && !under_way;
         if needed && !state.has_room(bytes, self.bytes_max) {
-            return state.push(lacking.effect, lacking.ticket, lacking.again);
+            state.push(lacking.effect, lacking.ticket, lacking.again);
+            return;
         }
-        if needed {
-            if state.wholes.len() >= WHOLES_MAX {
-                state.wholes.clear();
+        let number = if needed {
+            let number = state.push(whole(), None, false);
+            state.note_whole(key, version, number);
+            Some(number)
+        } else {
+            sent.map(|(_, number)| number)
+        };
+        let held = lacking.effect.len() + KEPT_BYTES;
+        match number.and_then(|number| state.kept_mut(number)) {
+            Some(kept) => {
+                kept.behind.push(lacking);
+                state.bytes += held;
             }
-            state.wholes.insert(key.clone(), version);
-            state.push(whole(), None, false);
+            None => {
+                state.push(lacking.effect, lacking.ticket, true);
+            }
         }
-        state.push(lacking.effect, lacking.ticket, true);
     }
 
     /// The node has answered for these numbers (first and last of each range), taking the effects
     /// or not. What it was not sent is ignored.
     pub fn answered(&self, ranges: &[(u64, u64)], acknowledged: bool, out: &mut Vec<Finished>) {
-        self.state.lock().take(ranges, |kept| {
+        let mut state = self.state.lock();
+        let mut behind = Vec::new();
+        state.take(ranges, |kept| {
             if let Some(ticket) = kept.ticket {
                 ticket.answered(acknowledged, out);
             }
+            behind.extend(kept.behind);
         });
+        for lacking in behind {
+            state.bytes -= lacking.effect.len() + KEPT_BYTES;
+            if acknowledged {
+                state.push(lacking.effect, lacking.ticket, true);
+            } else if let Some(ticket) = lacking.ticket {
+                ticket.answered(false, out);
+            }
+        }
     }
 
     /// Effects go over this session from now on, those that are kept first.
@@ -246,8 +304,11 @@ impl Lane {
         let next = state.first + kept.len() as u64;
         state.first = next;
         drop(state);
-        for ticket in kept.into_iter().flatten().filter_map(|kept| kept.ticket) {
-            ticket.answered(true, out);
+        for kept in kept.into_iter().flatten() {
+            let behind = kept.behind.into_iter().filter_map(|lacking| lacking.ticket);
+            for ticket in kept.ticket.into_iter().chain(behind) {
+                ticket.answered(true, out);
+            }
         }
         next
     }

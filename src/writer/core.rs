@@ -42,6 +42,9 @@ const OF_CLIENTS: Keep = Keep {
     ms: 600_000,
 };
 
+/// Effects of this length travel in pieces, beside others, which may overtake them.
+const LONG_BYTES: usize = 64 << 10;
+
 /// A moment that does not come.
 const NEVER: UnixMs = UnixMs(u64::MAX);
 
@@ -449,7 +452,15 @@ impl Core {
         };
         for (place, lane) in sinks.all().enumerate() {
             let ticket = ticket.as_ref().filter(|_| place < awaited);
-            lane.push(effect.clone(), ticket.cloned());
+            match sent {
+                Sent::Whole(_, entry)
+                    if entry.kind.is_collection() && effect.len() >= LONG_BYTES =>
+                {
+                    let key = Bytes::copy_from_slice(key);
+                    lane.push_long(&key, entry.version, effect.clone(), ticket.cloned());
+                }
+                _ => lane.push(effect.clone(), ticket.cloned()),
+            }
         }
         ticket
     }

@@ -201,3 +201,77 @@ fn lanes_are_counted_together() {
     assert_eq!(counters.refused, 3);
     assert_eq!(counters.bytes, 30 + 2 * KEPT_BYTES as u64);
 }
+
+fn version(wall: u64) -> Version {
+    Version {
+        hlc: crate::version::Hlc(wall),
+        node: NodeId(1),
+    }
+}
+
+/// The copy lacks what the effect of this number changes; the lane sends it behind the whole.
+fn lacks(lane: &Lane, number: u64, whole: &'static [u8]) {
+    let key = Bytes::from_static(b"key");
+    for lacking in lane.lacking(&[(number, number)]) {
+        let whole_of = || Bytes::from_static(whole);
+        let length = whole.len();
+        lane.push_behind(lacking, &key, version(7), length, whole_of, &mut Vec::new());
+    }
+}
+
+#[test]
+fn what_a_copy_lacks_is_sent_before_what_changes_it() {
+    let lane = lane(10_000);
+    let wire = Recorder::open(&lane);
+    let tickets = push(&lane, 3);
+    (0..3).for_each(|number| lacks(&lane, number, b"whole"));
+    let sent = |place: usize| wire.0.lock()[place].1.clone();
+    assert_eq!(
+        wire.numbers(),
+        [0, 1, 2, 3],
+        "the whole goes once, and the changes wait for it"
+    );
+    assert_eq!(&sent(3)[..], b"whole");
+    assert_eq!(outcomes(&tickets), [None; 3]);
+    assert!(lane.bytes() >= 3 * 6, "what waits is kept");
+    lane.answered(&[(3, 3)], true, &mut Vec::new());
+    assert_eq!(wire.numbers(), [0, 1, 2, 3, 4, 5, 6]);
+    lane.answered(&[(4, 5)], true, &mut Vec::new());
+    // The copy was begun anew meanwhile.
+    lacks(&lane, 6, b"again");
+    assert_eq!(&sent(7)[..], b"again");
+    lane.answered(&[(7, 7)], true, &mut Vec::new());
+    lane.answered(&[(8, 8)], true, &mut Vec::new());
+    assert_eq!(outcomes(&tickets), [Some(true); 3]);
+    assert_eq!(lane.bytes(), 0);
+}
+
+#[test]
+fn a_whole_goes_when_there_is_room_for_it() {
+    let lane = lane(400);
+    let wire = Recorder::open(&lane);
+    let tickets = push(&lane, 2);
+    lacks(&lane, 1, &[b'x'; 390]);
+    assert_eq!(wire.numbers(), [0, 1, 2], "the change alone");
+    lane.answered(&[(0, 0)], true, &mut Vec::new());
+    lacks(&lane, 2, &[b'x'; 390]);
+    assert_eq!(wire.0.lock()[3].1.len(), 390);
+    lane.answered(&[(3, 3)], false, &mut Vec::new());
+    assert_eq!(outcomes(&tickets), [Some(true), Some(false)]);
+    assert_eq!(lane.bytes(), 0);
+}
+
+#[test]
+fn a_long_entry_is_not_sent_twice_because_a_change_overtook_it() {
+    let lane = lane(10_000);
+    let wire = Recorder::open(&lane);
+    let key = Bytes::from_static(b"key");
+    lane.push_long(&key, version(7), Bytes::from_static(b"long"), None);
+    let tickets = push(&lane, 1);
+    lacks(&lane, 1, b"whole");
+    assert_eq!(wire.numbers(), [0, 1]);
+    lane.answered(&[(0, 0)], true, &mut Vec::new());
+    assert_eq!(wire.numbers(), [0, 1, 2]);
+    lane.answered(&[(2, 2)], true, &mut Vec::new());
+    assert_eq!(outcomes(&tickets), [Some(true)]);
+}
