@@ -11,6 +11,8 @@
 mod error;
 mod merge;
 mod object;
+pub mod operation;
+pub mod path;
 #[cfg(test)]
 mod properties;
 mod runs;
