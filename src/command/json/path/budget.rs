@@ -12,6 +12,8 @@ const BYTES_MIN: usize = 16 << 20;
 const PASSES: usize = 16;
 /// What a value costs beside its text.
 const VALUE: usize = 8;
+/// What following a segment from one value costs beside that, or testing one condition.
+const STEP: usize = 32;
 
 /// What is left of it.
 pub(super) struct Budget {
@@ -29,7 +31,16 @@ impl Budget {
     /// Takes what looking at a value costs of which `bytes` are looked at.
     #[inline]
     pub(super) fn spend(&mut self, bytes: usize) -> Result<(), Error> {
-        let cost = bytes.saturating_add(VALUE);
+        self.take(bytes.saturating_add(VALUE))
+    }
+
+    /// Takes what a step costs.
+    pub(super) fn spend_step(&mut self) -> Result<(), Error> {
+        self.take(STEP)
+    }
+
+    #[inline]
+    fn take(&mut self, cost: usize) -> Result<(), Error> {
         self.left = self.left.checked_sub(cost).ok_or(Error::TooMuchWork)?;
         Ok(())
     }

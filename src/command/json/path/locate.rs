@@ -92,7 +92,7 @@ impl<'a> Evaluator<'a> {
 
     /// Whether a filter's condition holds for `value`.
     pub(super) fn holds(&mut self, condition: &Condition, value: &Match) -> Result<bool, Error> {
-        self.budget.spend(0)?;
+        self.budget.spend_step()?;
         match condition {
             Condition::Any(conditions) => {
                 for condition in conditions {
@@ -148,6 +148,9 @@ impl<'a> Evaluator<'a> {
         value: &Match,
     ) -> Result<Option<Range<usize>>, Error> {
         let Some(number) = absolute else {
+            if segments.is_empty() {
+                return Ok(Some(value.value.clone()));
+            }
             let located = self.query(value.clone(), segments)?;
             return Ok(located.matches.into_iter().next().map(|first| first.value));
         };

@@ -1,7 +1,11 @@
 //! Facts about paths, by what they are about.
 
+mod bounds;
+mod model;
 mod parsing;
+mod properties;
 mod selecting;
+mod writing;
 
 use super::*;
 use crate::command::Limits;

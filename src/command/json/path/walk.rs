@@ -65,7 +65,7 @@ impl<'a, 's> Walk<'a, 's> {
         segment: &'s Segment,
         located: &mut Located,
     ) -> Result<(), Error> {
-        evaluator.budget.spend(0)?;
+        evaluator.budget.spend_step()?;
         let start = from.value.start;
         let mut walk = Walk {
             segment,

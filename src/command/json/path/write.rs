@@ -332,7 +332,7 @@ impl Merging<'_> {
             let merged = merge_patch(&target, self.patch, depth_max)?;
             out.extend_from_slice(&self.document[from..outer.value.start]);
             out.extend_from_slice(&merged);
-            check_size(out.len(), self.limits)?;
+            check_size(out.len() + (at.end - outer.value.end), self.limits)?;
             from = outer.value.end;
             matches = &rest[inner..];
         }

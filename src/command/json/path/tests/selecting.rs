@@ -15,7 +15,10 @@ fn a_shop() {
     check(
         SHOP,
         &[
-            ("$.shop.books[*].title", r#""Dune" "Walden" "Emma" "Ulysses""#),
+            (
+                "$.shop.books[*].title",
+                r#""Dune" "Walden" "Emma" "Ulysses""#,
+            ),
             ("$..title", r#""Dune" "Walden" "Emma" "Ulysses" "Lamp""#),
             ("$.shop.*.price", "399"),
             ("$.shop..price", "8.950 12.99 8.99 22.99 399"),
@@ -114,7 +117,10 @@ fn indices_and_slices() {
         ],
     );
     check(r#"{"0":1}"#, &[("$[0]", ""), ("$['0']", "1"), ("$.0", "1")]);
-    check("[]", &[("$[0]", ""), ("$[-1]", ""), ("$[:]", ""), ("$[::-1]", "")]);
+    check(
+        "[]",
+        &[("$[0]", ""), ("$[-1]", ""), ("$[:]", ""), ("$[::-1]", "")],
+    );
 }
 
 #[test]
@@ -156,15 +162,27 @@ fn filters() {
             ("$.a[?(@.b == 'kilo')]", r#"{"b":"kilo"}"#),
             ("$.a[?@>3.5]", "5 4 6"),
             ("$.a[?@.b]", r#"{"b":"j"} {"b":"k"} {"b":{}} {"b":"kilo"}"#),
-            ("$[?@.*]", r#"[3,5,1,2,4,6,{"b":"j"},{"b":"k"},{"b":{}},{"b":"kilo"}] {"p":1,"q":2,"r":3,"s":5,"t":{"u":6}}"#),
-            ("$[?@[?@.b]]", r#"[3,5,1,2,4,6,{"b":"j"},{"b":"k"},{"b":{}},{"b":"kilo"}]"#),
+            (
+                "$[?@.*]",
+                r#"[3,5,1,2,4,6,{"b":"j"},{"b":"k"},{"b":{}},{"b":"kilo"}] {"p":1,"q":2,"r":3,"s":5,"t":{"u":6}}"#,
+            ),
+            (
+                "$[?@[?@.b]]",
+                r#"[3,5,1,2,4,6,{"b":"j"},{"b":"k"},{"b":{}},{"b":"kilo"}]"#,
+            ),
             ("$.o[?@<3, ?@<3]", "1 2 1 2"),
             ("$.a[?@<2 || @.b == \"k\"]", r#"1 {"b":"k"}"#),
             ("$.o[?@>1 && @<4]", "2 3"),
             ("$.o[?@.u || @.x]", r#"{"u":6}"#),
             ("$.a[?@.b == $.x]", "3 5 1 2 4 6"),
-            ("$.a[?@ == @]", r#"3 5 1 2 4 6 {"b":"j"} {"b":"k"} {"b":{}} {"b":"kilo"}"#),
-            ("$.a[?!(@ < 6)]", r#"6 {"b":"j"} {"b":"k"} {"b":{}} {"b":"kilo"}"#),
+            (
+                "$.a[?@ == @]",
+                r#"3 5 1 2 4 6 {"b":"j"} {"b":"k"} {"b":{}} {"b":"kilo"}"#,
+            ),
+            (
+                "$.a[?!(@ < 6)]",
+                r#"6 {"b":"j"} {"b":"k"} {"b":{}} {"b":"kilo"}"#,
+            ),
             ("$.o[?@ == 1 || @ == 2 && @ == 3]", "1"),
             ("$.o[?(@ == 1 || @ == 2) && @ == 3]", ""),
             ("$.e[?@]", ""),
@@ -259,7 +277,10 @@ fn values_come_as_they_were_written() {
     check(
         document,
         &[
-            ("$.n[*]", "1.0 1e300 -0 1E+2 123456789012345678901234567890 0.10"),
+            (
+                "$.n[*]",
+                "1.0 1e300 -0 1E+2 123456789012345678901234567890 0.10",
+            ),
             ("$.s", r#""\u00e9\/\ud83d\ude00""#),
             ("$.o", r#"{"z":1,"a":2}"#),
         ],
@@ -280,10 +301,16 @@ fn one_path_or_several() {
     assert_eq!(got(&["b.a"]), ok("[2]"));
     assert_eq!(got(&["."]), ok(std::str::from_utf8(document).unwrap()));
     assert_eq!(got(&["$.a", "$.x"]), ok(r#"{"$.a":[1.0],"$.x":[]}"#));
-    assert_eq!(got(&["..a", "$.b"]), ok(r#"{"..a":[1.0,[2]],"$.b":[{"a":[2]}]}"#));
+    assert_eq!(
+        got(&["..a", "$.b"]),
+        ok(r#"{"..a":[1.0,[2]],"$.b":[{"a":[2]}]}"#)
+    );
     assert_eq!(got(&["a", ".b"]), ok(r#"{"a":1.0,".b":{"a":[2]}}"#));
     assert_eq!(got(&["a", "$.x", "a"]), ok(r#"{"a":[1.0],"$.x":[]}"#));
-    assert_eq!(got(&["[\"c\\\"\"]", "a"]), ok(r#"{"[\"c\\\"\"]":3,"a":1.0}"#));
+    assert_eq!(
+        got(&["[\"c\\\"\"]", "a"]),
+        ok(r#"{"[\"c\\\"\"]":3,"a":1.0}"#)
+    );
     let missing = |path: &str| {
         Err(Error::Missing {
             path: path.to_owned(),
@@ -309,7 +336,10 @@ fn types_lengths_and_names() {
     );
     assert_eq!(names("$.x"), [""; 0]);
     let lengths = |text| arr_len(document, &path(text)).unwrap();
-    assert_eq!(lengths("$['a','b','c','i']"), [None, Some(0), None, Some(3)]);
+    assert_eq!(
+        lengths("$['a','b','c','i']"),
+        [None, Some(0), None, Some(3)]
+    );
     assert_eq!(lengths("$.i[*]"), [None, Some(2), None]);
     let keys = |text| obj_keys(document, &path(text)).unwrap();
     let of = |names: &[&'static str]| {
@@ -318,5 +348,8 @@ fn types_lengths_and_names() {
     };
     assert_eq!(keys("$['a','b']"), [of(&[]), None]);
     assert_eq!(keys("$.i[2]"), [of(&["x", "y\n"])]);
-    assert_eq!(keys("$"), [of(&["a", "b", "c", "d", "e", "f", "g", "h", "i"])]);
+    assert_eq!(
+        keys("$"),
+        [of(&["a", "b", "c", "d", "e", "f", "g", "h", "i"])]
+    );
 }
