@@ -459,6 +459,9 @@ pub enum Error {
     /// The patched document would not be valid.
     #[error("{0}")]
     Json(#[from] json::Error),
+    /// A path leads nowhere, or cannot be followed.
+    #[error(transparent)]
+    Path(#[from] json::path::Error),
     /// What should be a counter's value is none.
     #[error("a counter is a whole number from -2^63 to 2^63 - 1, without plus or leading zeros")]
     NotANumber,

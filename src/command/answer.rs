@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, json};
 use crate::clock::UnixMs;
 
 /// See the module. Doors print it: which form is the right one follows from what was asked.
@@ -32,8 +32,8 @@ pub enum Answer {
     },
     /// What is known of a value without reading it.
     Described(Described),
-    /// A JSON text.
-    Json(Bytes),
+    /// What an operation on a document answers.
+    Document(json::Answer),
 }
 
 /// See [`Answer::Described`].
@@ -59,7 +59,8 @@ impl Answer {
         match self {
             Answer::Nothing | Answer::Done | Answer::Integer(_) => ITEM_BYTES,
             Answer::Described(_) => size_of::<Described>(),
-            Answer::Bytes(bytes) | Answer::Json(bytes) => bytes.len(),
+            Answer::Bytes(bytes) => bytes.len(),
+            Answer::Document(answer) => answer.bytes(),
             Answer::List(items) => {
                 let length = |item: &Option<Bytes>| item.as_ref().map_or(0, Bytes::len);
                 items.iter().map(|item| length(item) + ITEM_BYTES).sum()

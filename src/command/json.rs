@@ -11,6 +11,8 @@
 mod error;
 mod merge;
 mod object;
+pub mod operation;
+pub mod path;
 #[cfg(test)]
 mod properties;
 mod runs;
@@ -24,6 +26,7 @@ use bytes::Bytes;
 pub use error::{Code, Error};
 pub use merge::merge_patch;
 pub use object::{MEMBERS_MAX, Object};
+pub use operation::{Answer, Change, Element, Operation};
 pub use scan::DEPTH_MAX;
 pub use text::{string, write_string};
 

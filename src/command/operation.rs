@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::collection::{Delta, View};
-use super::{EntryRef, Error, Expiry, Kind, Limits, hash, lifetime, list, set, string};
+use super::{EntryRef, Error, Expiry, Kind, Limits, hash, json, lifetime, list, set, string};
 use crate::clock::UnixMs;
 
 /// What is done with a value of some type.
@@ -25,6 +25,8 @@ pub enum Operation {
     Hash(hash::Operation),
     /// With a list.
     List(list::Operation),
+    /// With a document.
+    Json(json::Operation),
 }
 
 impl Operation {
@@ -37,6 +39,7 @@ impl Operation {
             Operation::Set(operation) => operation.is_read(),
             Operation::Hash(operation) => operation.is_read(),
             Operation::List(operation) => operation.is_read(),
+            Operation::Json(operation) => operation.is_read(),
         }
     }
 
@@ -49,6 +52,7 @@ impl Operation {
             Operation::Set(operation) => operation.bytes(),
             Operation::Hash(operation) => operation.bytes(),
             Operation::List(operation) => operation.bytes(),
+            Operation::Json(operation) => operation.bytes(),
         }
     }
 
@@ -60,6 +64,7 @@ impl Operation {
             Operation::Set(_) => Kind::Set,
             Operation::Hash(_) => Kind::Hash,
             Operation::List(_) => Kind::List,
+            Operation::Json(_) => Kind::Json,
         }
     }
 
@@ -74,6 +79,7 @@ impl Operation {
             Operation::Set(operation) => operation.run(at.view(Kind::Set)?, at.limits),
             Operation::Hash(operation) => operation.run(at.view(Kind::Hash)?, at.limits),
             Operation::List(operation) => operation.run(at.view(Kind::List)?, at.limits),
+            Operation::Json(operation) => of_document(operation, at),
         }
     }
 }
@@ -118,6 +124,31 @@ pub(super) enum Change {
     Delta(Delta),
     /// It goes.
     Delete,
+}
+
+/// What an operation makes of a document, which keeps its time to live.
+fn of_document(operation: &json::Operation, at: At<'_>) -> Result<(Change, Answer), Error> {
+    let document = match at.current {
+        None => None,
+        Some(entry) if entry.kind == Kind::Json => Some(entry.data),
+        Some(entry) => {
+            return Err(Error::WrongType {
+                found: entry.kind,
+                wanted: Kind::Json,
+            });
+        }
+    };
+    let (change, answer) = operation.run(document, at.limits)?;
+    let change = match change {
+        json::Change::None => Change::None,
+        json::Change::Delete => Change::Delete,
+        json::Change::Put(data) => Change::Put {
+            kind: Kind::Json,
+            data,
+            expiry: Expiry::Keep,
+        },
+    };
+    Ok((change, Answer::Document(answer)))
 }
 
 /// Sums up lengths.

@@ -46,6 +46,15 @@ impl<'a> Scanner<'a> {
         Ok(scanner)
     }
 
+    /// At `start` of a text that is known to be sound and compact.
+    pub(super) fn starting_at(text: &'a [u8], start: usize, depth_max: usize) -> Scanner<'a> {
+        Scanner {
+            text,
+            at: start,
+            depth_max: depth_max.min(DEPTH_MAX),
+        }
+    }
+
     /// How far it has come.
     pub(super) fn at(&self) -> usize {
         self.at
@@ -153,15 +162,8 @@ impl<'a> Scanner<'a> {
                     self.name(gaps)?;
                     return Ok(false);
                 }
-            } else {
-                match self.next_token(gaps) {
-                    Some(b',') => {
-                        self.at += 1;
-                        return Ok(false);
-                    }
-                    Some(b']') => self.at += 1,
-                    _ => return Err(self.expected(Code::AfterElement)),
-                }
+            } else if self.next_element(gaps)? {
+                return Ok(false);
             }
             nest.pop();
         }
@@ -186,8 +188,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Passes a `[`, and the `]` of an empty array. True if an element should follow.
     #[inline]
-    fn enter_array(&mut self, gaps: &mut impl Gaps, depth: usize) -> Result<bool, Error> {
+    pub(super) fn enter_array(
+        &mut self,
+        gaps: &mut impl Gaps,
+        depth: usize,
+    ) -> Result<bool, Error> {
         self.deeper(depth)?;
         let empty = self.next_token(gaps) == Some(b']');
         self.at += usize::from(empty);
@@ -216,6 +223,22 @@ impl<'a> Scanner<'a> {
                 Ok(false)
             }
             _ => Err(self.expected(Code::AfterMember)),
+        }
+    }
+
+    /// Passes the comma behind an element, or the end of the array. True if an element should follow.
+    #[inline(always)]
+    pub(super) fn next_element(&mut self, gaps: &mut impl Gaps) -> Result<bool, Error> {
+        match self.next_token(gaps) {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(b']') => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(self.expected(Code::AfterElement)),
         }
     }
 

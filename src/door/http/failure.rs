@@ -213,6 +213,7 @@ impl From<command::Error> for Failure {
             }
             Error::AnswerTooLarge { .. } => Failure::bad("answer_too_large", message),
             Error::Json(error) => error.into(),
+            Error::Path(error) => of_path(&error),
             Error::NotANumber | Error::NotAFloat | Error::NotAFlag | Error::NotACollection(_) => {
                 Failure::bad("invalid_data", message)
             }
@@ -220,6 +221,31 @@ impl From<command::Error> for Failure {
             Error::NoSuchKey => Failure::new(StatusCode::NOT_FOUND, "not_found", message),
         }
     }
+}
+
+fn of_path(error: &json::path::Error) -> Failure {
+    use json::path::Error;
+    let message = error.to_string();
+    let code = match error {
+        Error::ValueTooLarge { .. } => {
+            return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "value_too_large", message);
+        }
+        Error::Overflow | Error::NotFinite => {
+            return Failure::new(StatusCode::CONFLICT, "counter_overflow", message);
+        }
+        Error::NoDocument | Error::Missing { .. } => {
+            return Failure::new(StatusCode::NOT_FOUND, "not_found", message);
+        }
+        Error::AnswerTooLong { .. } | Error::TooMany { .. } => "answer_too_large",
+        Error::Syntax { .. } | Error::PathTooLong { .. } | Error::TooMuchWork => "invalid_path",
+        Error::NotAtRoot
+        | Error::Mismatch { .. }
+        | Error::NotStatic
+        | Error::IndexOutOfRange
+        | Error::NotANumber
+        | Error::Json(_) => "path_mismatch",
+    };
+    Failure::bad(code, message)
 }
 
 impl From<router::Error> for Failure {

@@ -137,6 +137,7 @@ proptest! {
                 Operation::Set(_) => "set",
                 Operation::Hash(_) => "hash",
                 Operation::String(_) => "string",
+                Operation::Json(_) => unreachable!("none are made"),
                 Operation::Lifetime(_) => "",
             };
             for key in ["list", "set", "hash", "string"] {
