@@ -33,8 +33,7 @@ use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
 pub use self::core::{
-    Discarded, Merge, Moved, Operation, Outcome, Parted, Role, Scanned, Sinks, Sum, Verdict,
-    key_sum,
+    Discarded, Merge, Moved, Operation, Outcome, Role, Scanned, Sinks, Sum, Verdict, key_sum,
 };
 
 pub use self::pulse::{Pulse, STANDSTILL_MS};
@@ -415,9 +414,9 @@ impl Writer {
     }
 
     /// Takes an entry over from a node that owned its partition as well.
-    pub fn merge(&self, moved: &Moved, parted: Parted) -> Merge {
+    pub fn merge(&self, moved: &Moved, since: u64) -> Merge {
         let now = self.0.options.clock.now();
-        self.0.core.lock().merge(moved, parted, now)
+        self.0.core.lock().merge(moved, since, now)
     }
 
     /// Takes an effect of another node.

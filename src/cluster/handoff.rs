@@ -23,7 +23,7 @@ use crate::key::PartitionId;
 use crate::replication::Ticket;
 use crate::router::Router;
 use crate::version::NodeId;
-use crate::writer::{Discarded, Merge, Moved, Parted, Writer, key_sum};
+use crate::writer::{Discarded, Merge, Moved, Writer, key_sum};
 
 /// About so many bytes of entries come at a time.
 const CHUNK_BYTES: u32 = 128 * 1024;
@@ -320,7 +320,7 @@ impl Drop for Stretches<'_> {
 /// A merge under way.
 struct Merging<'a> {
     handoff: &'a Handoff,
-    parted: Vec<(PartitionId, Parted)>,
+    parted: Vec<Part>,
     tickets: Vec<(PartitionId, Ticket)>,
     /// Partitions that this node does not own any more.
     lost: Vec<PartitionId>,
@@ -332,15 +332,8 @@ const TICKETS_MAX: usize = 1_000;
 
 impl<'a> Merging<'a> {
     fn new(handoff: &'a Handoff, parts: &[Part]) -> Merging<'a> {
-        let parted = |part: &Part| {
-            let parted = Parted {
-                theirs: part.theirs_since,
-                ours: part.ours_since,
-            };
-            (part.partition, parted)
-        };
-        let mut parted: Vec<_> = parts.iter().map(parted).collect();
-        parted.sort_by_key(|(partition, _)| *partition);
+        let mut parted = parts.to_vec();
+        parted.sort_by_key(|part| part.partition);
         Merging {
             handoff,
             parted,
@@ -352,11 +345,13 @@ impl<'a> Merging<'a> {
 
     async fn take(&mut self, moved: &Moved) {
         let partition = moved.partition;
-        let found = self.parted.binary_search_by_key(&partition, |(p, _)| *p);
+        let found = self
+            .parted
+            .binary_search_by_key(&partition, |part| part.partition);
         let Ok(place) = found else { return };
         let writer = self.handoff.0.router.writer(partition);
         loop {
-            match writer.merge(moved, self.parted[place].1) {
+            match writer.merge(moved, self.parted[place].since) {
                 Merge::Elsewhere => {
                     self.lost.push(partition);
                     self.parted.remove(place);
@@ -410,7 +405,7 @@ impl<'a> Merging<'a> {
             );
         }
         let lost: PartitionSet = self.lost.iter().copied().collect();
-        let settled = self.parted.iter().map(|(partition, _)| *partition);
+        let settled = self.parted.iter().map(|part| part.partition);
         settled
             .filter(|partition| !lost.contains(*partition))
             .collect()

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rapidhash::RapidHashMap;
 
 pub use self::copy::Verdict;
-pub use self::merge::{Discarded, Merge, Parted};
+pub use self::merge::{Discarded, Merge};
 pub use self::repair::{Sum, key_sum};
 
 use super::Error;

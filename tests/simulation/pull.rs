@@ -12,7 +12,7 @@ use smache::key::PartitionId;
 use smache::replication::{Lane, Ticket};
 use smache::table::Cursor;
 use smache::version::NodeId;
-use smache::writer::{self, Merge, Moved, Parted, Role};
+use smache::writer::{self, Merge, Moved, Role};
 
 use crate::context::{Context, Event, note};
 use crate::node::Node;
@@ -77,8 +77,7 @@ impl Node {
     pub fn start_sync(&mut self, context: &mut Context, from: NodeId, asked: Vec<PartitionId>) {
         let part = |partition| Part {
             partition,
-            theirs_since: 0,
-            ours_since: 0,
+            since: 0,
         };
         let parts = asked.into_iter().map(part).collect();
         self.start_pull(context, Purpose::Sync, from, parts);
@@ -220,16 +219,12 @@ impl Node {
     /// Takes one entry of the other side over; false if there is no room for it now.
     fn merge(&mut self, context: &mut Context, id: u64, moved: &Moved, part: &Part) -> bool {
         let clock = self.clock(context);
-        let parted = Parted {
-            theirs: part.theirs_since,
-            ours: part.ours_since,
-        };
         let lost = self.pulls[&id].lost.contains(&moved.partition);
         if lost {
             return true;
         }
         let before = self.entry_of(moved.partition, &moved.key);
-        let merge = self.core(moved.partition).merge(moved, parted, clock);
+        let merge = self.core(moved.partition).merge(moved, part.since, clock);
         note!(context, "n{} merges {moved:?}: {merge:?}", self.place);
         let Some(pull) = self.pulls.get_mut(&id) else {
             return true;

@@ -208,11 +208,7 @@ impl Ownership {
             // One of the two may have noticed nothing. If neither has, they were never together.
             let since = Some(ours.min(theirs)).filter(|at| *at < u64::MAX);
             let since = since.unwrap_or_default();
-            let part = Part {
-                partition,
-                theirs_since: since,
-                ours_since: since,
-            };
+            let part = Part { partition, since };
             self.outbox.merges.entry(from).or_default().push(part);
         }
         let elsewhere = self.report(elsewhere);

@@ -177,16 +177,14 @@ impl Role {
     }
 }
 
-/// A partition that two nodes have owned at the same time. What each wrote since they were parted
-/// (Unix milliseconds) may be lost to what the other one did.
+/// A partition that two nodes have owned at the same time, and since when (Unix milliseconds): what
+/// each wrote since then may be lost to what the other one did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// It.
     pub partition: PartitionId,
-    /// Since when the other one did.
-    pub theirs_since: u64,
-    /// Since when this one did.
-    pub ours_since: u64,
+    /// Since when.
+    pub since: u64,
 }
 
 /// What the shell has to do, in this order.

@@ -11,15 +11,6 @@ use crate::command::Kind;
 use crate::replication::Ticket;
 use crate::version::{NodeId, Version};
 
-/// Since when each of two owners may have written without the other's knowledge (Unix milliseconds).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parted {
-    /// The other one.
-    pub theirs: u64,
-    /// This one.
-    pub ours: u64,
-}
-
 /// A write that was acknowledged and that lost against one of the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discarded {
@@ -49,7 +40,8 @@ pub enum Merge {
 
 impl Core {
     /// Takes an entry over from a node that owned the partition as well: the greater version stays.
-    pub fn merge(&mut self, moved: &Moved, parted: Parted, now: UnixMs) -> Merge {
+    /// `since` (Unix milliseconds) the two may have written without each other's knowledge.
+    pub fn merge(&mut self, moved: &Moved, since: u64, now: UnixMs) -> Merge {
         let Role::Owned {
             sinks,
             frozen: false,
@@ -63,7 +55,7 @@ impl Core {
         let expired = theirs.expires_at.is_some_and(|at| at <= now);
         let present = self.table.peek(&moved.key, now);
         let ours = present.map(|entry| entry.version);
-        let lost = |version: Version, by: Version, since: u64| {
+        let lost = |version: Version, by: Version| {
             (version.hlc.wall().0 >= since).then(|| Discarded {
                 key: moved.key.clone(),
                 version,
@@ -84,7 +76,7 @@ impl Core {
             Some(ours) if ours == theirs.version => {}
             Some(ours) if ours > theirs.version => {
                 let known = self.has_known(moved.partition, theirs.version);
-                settled.1 = lost(theirs.version, ours, parted.theirs).filter(|_| !known);
+                settled.1 = lost(theirs.version, ours).filter(|_| !known);
             }
             // It was deleted, evicted or overwritten by something that has expired.
             None if self.has_known(moved.partition, theirs.version) => {}
@@ -107,7 +99,7 @@ impl Core {
                 });
                 settled.1 = ours
                     .filter(|_| !is_same)
-                    .and_then(|ours| lost(ours, theirs.version, parted.ours));
+                    .and_then(|ours| lost(ours, theirs.version));
                 if self.store(moved.partition, &moved.key, theirs, now).is_ok() {
                     let sent = Sent::Whole(ours, theirs.clone());
                     settled.0 = self.send(moved.partition, &moved.key, &sent, None, &sinks);

@@ -25,8 +25,8 @@ fn what_was_deleted_does_not_come_back_with_an_older_entry() {
     assert_eq!(copy.data("key"), None);
     // And at an owner that merges.
     copy.owns(&[], &[]);
-    let parted = Parted { theirs: 0, ours: 0 };
-    let merged = copy.core.merge(&moved("key", old.clone()), parted, NOW);
+    let since = 0;
+    let merged = copy.core.merge(&moved("key", old.clone()), since, NOW);
     assert!(matches!(
         merged,
         Merge::Settled {
@@ -115,9 +115,9 @@ fn versions_from_the_future_are_refused() {
         assert_eq!(node.data(&key).is_some(), verdict == Verdict::Taken);
     }
     node.owns(&[], &[]);
-    let parted = Parted { theirs: 0, ours: 0 };
+    let since = 0;
     let ahead = moved("key", entry("1", at(latest + 1, OWNER)));
-    let settled = node.core.merge(&ahead, parted, NOW);
+    let settled = node.core.merge(&ahead, since, NOW);
     let Merge::Settled {
         ticket: None,
         discarded: Some(discarded),
@@ -210,17 +210,17 @@ fn what_a_copy_evicts_its_owner_evicts_as_well() {
 #[test]
 fn of_two_owners_the_newer_version_wins_and_the_other_one_is_counted() {
     let (early, late) = (NOW.0 - 2_000, NOW.0 - 1_000);
-    // Theirs, ours, since when they were parted (theirs, ours), whose write was discarded.
-    for (theirs, ours, parted, lost) in [
-        (late, Some(early), (0, 0), Some(early)),
-        (early, Some(late), (0, 0), Some(early)),
+    // Theirs, ours, since when they were parted, whose write was discarded.
+    for (theirs, ours, since, lost) in [
+        (late, Some(early), 0, Some(early)),
+        (early, Some(late), 0, Some(early)),
         // Written before the sides parted: what it lost to replaced it.
-        (late, Some(early), (0, early + 1), None),
-        (early, Some(late), (early + 1, 0), None),
-        (early, Some(late), (early, u64::MAX), Some(early)),
-        (late, None, (0, 0), None),
+        (late, Some(early), early + 1, None),
+        (early, Some(late), early + 1, None),
+        (early, Some(late), early, Some(early)),
+        (late, None, 0, None),
     ] {
-        let case = format!("{theirs} {ours:?} {parted:?}");
+        let case = format!("{theirs} {ours:?} {since}");
         let mut node = Node::new(COPY);
         node.is(&Role::Backup(OWNER), 1);
         if let Some(ours) = ours {
@@ -228,13 +228,9 @@ fn of_two_owners_the_newer_version_wins_and_the_other_one_is_counted() {
                 .absorb(OWNER, &moved("key", entry("ours", at(ours, COPY))), NOW);
         }
         node.owns(&[THIRD], &[]);
-        let parted = Parted {
-            theirs: parted.0,
-            ours: parted.1,
-        };
         let theirs_won = ours.is_none_or(|ours| ours < theirs);
         let coming = moved("key", entry("theirs", at(theirs, OWNER)));
-        let Merge::Settled { ticket, discarded } = node.core.merge(&coming, parted, NOW) else {
+        let Merge::Settled { ticket, discarded } = node.core.merge(&coming, since, NOW) else {
             panic!("{case}: not settled")
         };
         let discarded = discarded.map(|lost| lost.version.hlc.wall().0);
@@ -244,7 +240,7 @@ fn of_two_owners_the_newer_version_wins_and_the_other_one_is_counted() {
         assert_eq!(node.sent_to(THIRD).len(), usize::from(theirs_won), "{case}");
         assert_eq!(ticket.is_some(), theirs_won, "{case}");
         // The same again loses nothing; the copies hear of it, in case one of them has not.
-        let again = node.core.merge(&coming, parted, NOW);
+        let again = node.core.merge(&coming, since, NOW);
         if theirs_won {
             let Merge::Settled { ticket, discarded } = again else {
                 panic!("{case}: not settled")
@@ -258,24 +254,24 @@ fn of_two_owners_the_newer_version_wins_and_the_other_one_is_counted() {
 #[test]
 fn only_an_owner_with_room_merges() {
     let mut node = Node::with(COPY, 64 << 20, 1_000, Acknowledge::Backup);
-    let parted = Parted { theirs: 0, ours: 0 };
+    let since = 0;
     let coming = moved("key", entry("1", at(NOW.0, OWNER)));
-    assert_eq!(node.core.merge(&coming, parted, NOW), Merge::Elsewhere);
+    assert_eq!(node.core.merge(&coming, since, NOW), Merge::Elsewhere);
     node.is(&Role::Backup(OWNER), 1);
-    assert_eq!(node.core.merge(&coming, parted, NOW), Merge::Elsewhere);
+    assert_eq!(node.core.merge(&coming, since, NOW), Merge::Elsewhere);
     let frozen = Role::Owned {
         sinks: Arc::default(),
         frozen: true,
     };
     node.is(&frozen, 1);
-    assert_eq!(node.core.merge(&coming, parted, NOW), Merge::Elsewhere);
+    assert_eq!(node.core.merge(&coming, since, NOW), Merge::Elsewhere);
     node.owns(&[THIRD], &[]);
     node.write(&put("large", vec![b'1'; 5_000]));
-    assert_eq!(node.core.merge(&coming, parted, NOW), Merge::Later(THIRD));
+    assert_eq!(node.core.merge(&coming, since, NOW), Merge::Later(THIRD));
     assert_eq!(node.data("key"), None);
     node.answered_by(THIRD, true);
     assert!(matches!(
-        node.core.merge(&coming, parted, NOW),
+        node.core.merge(&coming, since, NOW),
         Merge::Settled {
             ticket: Some(_),
             discarded: None
