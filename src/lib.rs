@@ -104,6 +104,7 @@
 //! `docs/ARCHITECTURE.md` in the repository has the invariants and what happens on each failure.
 
 mod accept;
+pub mod access;
 pub mod clock;
 pub mod cluster;
 pub mod command;
@@ -111,6 +112,7 @@ pub mod config;
 pub mod door;
 pub mod embed;
 pub mod fields;
+pub mod files;
 pub mod key;
 pub mod metrics;
 pub mod node;

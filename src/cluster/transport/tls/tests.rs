@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::*;
+use crate::files::LOOK_EVERY;
 
 /// An authority, and a directory with its certificate and those that it has signed.
 struct Authority {
