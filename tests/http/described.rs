@@ -224,6 +224,28 @@ async fn the_server_answers_as_it_is_described() {
             seen.insert((recipe.method.to_owned(), recipe.path.to_owned(), 503));
         }
     }
+    // Without a token, and with one whose role is not enough: it may read.
+    let asking = TestDoor::asking("read r the-readers-token").await;
+    for recipe in recipes(&etag, &counter_etag).iter_mut() {
+        if recipe.status != 200 {
+            continue;
+        }
+        for (status, token) in [(401, "Bearer wrong"), (403, "Bearer the-readers-token")] {
+            recipe.headers.push(("authorization", token.to_owned()));
+            let response = cook(&asking, recipe).await;
+            recipe.headers.pop();
+            if response.status == status {
+                let code = if status == 401 {
+                    "unauthorized"
+                } else {
+                    "forbidden"
+                };
+                assert_eq!(response.error(), code, "{response:?}");
+                seen.insert((recipe.method.to_owned(), recipe.path.to_owned(), status));
+            }
+        }
+    }
+    asking.close().await;
     let described = described(&door).await;
     let undone: Vec<_> = described.difference(&seen).collect();
     assert!(undone.is_empty(), "described, but not so: {undone:?}");

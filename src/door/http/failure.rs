@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
@@ -35,6 +35,8 @@ enum Extra {
     Allow(&'static str),
     /// Another attempt may succeed soon.
     RetryAfter,
+    /// How to show a token.
+    Challenge(&'static str),
     /// The connection cannot go on.
     Close,
 }
@@ -63,6 +65,14 @@ impl Failure {
         Failure {
             extra: Extra::RetryAfter,
             ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+        }
+    }
+
+    /// A 401; the challenge says what is wrong with what was shown (RFC 6750, section 3).
+    pub(super) fn unauthorized(challenge: &'static str, message: String) -> Failure {
+        Failure {
+            extra: Extra::Challenge(challenge),
+            ..Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
         }
     }
 
@@ -169,6 +179,9 @@ impl Failure {
             }
             Extra::Allow(allow) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Extra::Challenge(challenge) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             Extra::RetryAfter => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
