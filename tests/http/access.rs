@@ -246,10 +246,10 @@ async fn who_was_refused_is_counted_and_what_was_refused_not_done() {
 
     let page = door.ask("GET", "/metrics", &admin, "").await.body;
     for (name, value) in [
-        ("smache_tokens ", "3"),
-        ("smache_access_refused_total{why=\"missing\"} ", "1"),
-        ("smache_access_refused_total{why=\"unknown\"} ", "2"),
-        ("smache_access_refused_total{why=\"role\"} ", "1"),
+        ("smache_tokens ", "3.0"),
+        ("smache_access_refused_total{reason=\"missing\"} ", "1"),
+        ("smache_access_refused_total{reason=\"unknown\"} ", "2"),
+        ("smache_access_refused_total{reason=\"role\"} ", "1"),
         ("smache_token_reloads_total ", "0"),
         ("smache_token_reload_failures_total ", "0"),
     ] {

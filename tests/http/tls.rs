@@ -198,7 +198,7 @@ async fn who_does_not_read_is_dropped_behind_tls_too() {
     tokio::io::AsyncWriteExt::write_all(&mut deaf, ask.as_bytes())
         .await
         .unwrap();
-    let dropped = "smache_http_connections_dropped_total{why=\"reading\"} ";
+    let dropped = "smache_http_connections_dropped_total{reason=\"not_reading\"} ";
     let until = async {
         loop {
             let page = client.ask("GET", "/metrics", &[], "").await.body;

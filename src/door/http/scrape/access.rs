@@ -15,7 +15,7 @@ fn tokens(access: &Access, sheet: &mut Sheet) {
     let Some(figures) = access.figures() else {
         return;
     };
-    let why = |name: &str| vec![("why", name.to_owned())];
+    let reason = |name: &str| vec![("reason", name.to_owned())];
     sheet.gauge(
         "smache_tokens",
         "Tokens with which clients may ask this node",
@@ -26,9 +26,9 @@ fn tokens(access: &Access, sheet: &mut Sheet) {
         "Requests refused at all doors because of who asked: no token was shown, there is no such \
          token, or its role is not enough",
         [
-            (why("missing"), figures.missing),
-            (why("unknown"), figures.unknown),
-            (why("role"), figures.role),
+            (reason("missing"), figures.missing),
+            (reason("unknown"), figures.unknown),
+            (reason("role"), figures.role),
         ],
     );
     sheet.counter(
