@@ -8,8 +8,9 @@
 //!   they hear of from others, and no certificate can know them beforehand; who dials an impostor
 //!   must find out by the name that the peer then claims in the handshake of the cookie. The
 //!   transport calls [`vouches`] for that: a certificate with the alternative names
-//!   `URI:smache:node:NAME` is good for just these names; one without any is good for every node
-//!   whose name has, after the `@`, a host among its DNS or IP names.
+//!   `URI:smache:node:NAME` is good for just these names; one for doors or clients (another URI that
+//!   begins with `smache:`) is good for none; any other is good for every node whose name has, after
+//!   the `@`, a host among its DNS or IP names.
 //! - Nothing is resumed: each connection shows its certificates again, so that new material counts
 //!   from the next handshake on.
 //!
