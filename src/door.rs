@@ -5,5 +5,6 @@
 //! decides nothing else: what a command means is the same behind every door. Who may do what is the
 //! same, too: all ask one [`Access`](crate::access::Access), and take connections through [`tls`].
 
+mod bearer;
 pub mod http;
 pub mod tls;

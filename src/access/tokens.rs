@@ -291,7 +291,7 @@ mod tests {
         let secret = "QmVhcmVyIHNlY3JldA";
         let digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015a";
         let cases = [
-            (format!("{secret}"), "line 1: it has fewer than three words"),
+            (secret.to_owned(), "line 1: it has fewer than three words"),
             (format!("\n\nread {secret}"), "line 3: it has fewer than"),
             (
                 format!("reed a {secret}"),

@@ -157,14 +157,17 @@ fn variable(name: &str) -> Option<String> {
 
 /// What went wrong with TLS, if anything did.
 fn handshake_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(|error| error.get_ref());
-        if let Some(found) = inner.and_then(|inner| inner.downcast_ref()) {
+        if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        cause = error.source();
+        // What these wrap they do not call their source.
+        let wrapped = error.downcast_ref::<std::io::Error>();
+        cause = match wrapped.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }

@@ -2,10 +2,11 @@
 //!
 //! [`Door::serve`] takes connections (`listener`) and gives each a `front`, through which every
 //! request passes: it gets an id, finds its route in the table of `route`, is asked for a token if
-//! there are any (`access`), is admitted or refused, and counted. A read of a key that lives here is answered by `read` on the spot, in one copy
-//! under the writer's lock. All else goes to work: `many` (several keys, and other nodes' keys),
-//! `write`, `batch`, `locate`, `counters`, `handoff`, and the `pages`, which are an axum router.
-//! Whatever goes wrong becomes a `failure`, which looks the same everywhere.
+//! there are any (`bearer`), is admitted or refused, and counted. A read of a key that lives here is
+//! answered by `read` on the spot, in one copy under the writer's lock. All else goes to work: `many`
+//! (several keys, and other nodes' keys), `write`, `batch`, `locate`, `counters`, `handoff`, and the
+//! `pages`, which are an axum router. Whatever goes wrong becomes a `failure`, which looks the same
+//! everywhere.
 //!
 //! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
 //! the table.
@@ -19,7 +20,6 @@
 //! them.
 
 mod accept;
-mod access;
 mod batch;
 mod body;
 mod condition;

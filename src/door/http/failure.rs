@@ -10,6 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use crate::access::Refused;
 use crate::command::{self, json};
 use crate::key;
 use crate::router;
@@ -191,6 +192,24 @@ impl Failure {
             }
         }
         response
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        match refused {
+            Refused::Missing => {
+                let how = "Authorization: Bearer TOKEN shows it";
+                Failure::unauthorized("Bearer", format!("{refused}: {how}"))
+            }
+            Refused::Unknown => {
+                let challenge = "Bearer error=\"invalid_token\"";
+                Failure::unauthorized(challenge, refused.to_string())
+            }
+            Refused::Role { .. } => {
+                Failure::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
+            }
+        }
     }
 }
 

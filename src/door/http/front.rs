@@ -23,10 +23,11 @@ use super::hold::Budget;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::{Dropped, State};
-use super::{Context, accept, access, batch, counters, handoff, locate, many, read, write};
+use super::{Context, accept, batch, counters, handoff, locate, many, read, write};
 use crate::access::{Refused, Role};
 use crate::clock::Clock;
 use crate::command::json;
+use crate::door::bearer;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -166,7 +167,7 @@ impl Front {
         let count = self.state.begin();
         let id = RequestId::of(&parts.headers, self.shared.door, self.connection, count);
         let need = entry.need(&parts.method);
-        let role = access::check(&self.shared.context.access, &parts.headers, need);
+        let role = bearer::check(&self.shared.context.access, &parts.headers, need);
         if entry.route == Route::Api
             && matches!(parts.method, Method::GET | Method::HEAD)
             && role.is_ok()

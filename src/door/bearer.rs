@@ -1,20 +1,23 @@
-//! Who asks: the token of a request, and what is answered who may not have it.
+//! Who asks by HTTP: the token in the headers of a request, of gRPC calls as well.
 //!
-//! The front asks once for each request and takes the answer along; which [`Need`] a request has says
-//! its [`Entry`](super::route::Entry). Only a batch needs more than its route: each of its lines is
-//! judged by the role of the whole.
+//! A door asks once for each request, and takes the role along for what needs more than its route
+//! does: each line of a batch is judged by itself.
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
 
-use super::failure::Failure;
 use crate::access::{Access, Need, Refused, Role};
 
 /// How tokens are shown (RFC 6750, section 2.1). Schemes are spelt in any case.
 const BEARER: &[u8] = b"bearer";
 
-/// Whether the client of these headers may do what has this need; and its role.
-pub(super) fn check(access: &Access, headers: &HeaderMap, need: Need) -> Result<Role, Refused> {
+/// Whether the client of these headers may do what has this need; and its role. Where there are no
+/// tokens that is one branch.
+pub(in crate::door) fn check(
+    access: &Access,
+    headers: &HeaderMap,
+    need: Need,
+) -> Result<Role, Refused> {
     if access.is_open() {
         return Ok(Role::Admin);
     }
@@ -29,24 +32,6 @@ fn token(headers: &HeaderMap) -> Option<&[u8]> {
         return None;
     }
     Some(token.trim_ascii())
-}
-
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Failure {
-        match refused {
-            Refused::Missing => {
-                let how = "Authorization: Bearer TOKEN shows it";
-                Failure::unauthorized("Bearer", format!("{refused}: {how}"))
-            }
-            Refused::Unknown => {
-                let challenge = "Bearer error=\"invalid_token\"";
-                Failure::unauthorized(challenge, refused.to_string())
-            }
-            Refused::Role { .. } => {
-                Failure::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
-            }
-        }
-    }
 }
 
 #[cfg(test)]
