@@ -46,6 +46,8 @@
 //!   fields                       how numbers, keys and entries are written between nodes
 //!   key, version, clock, config, metrics
 //!   accept                       what all listeners do when connections cannot be taken
+//!   access                       tokens and roles: who may do what, at every door
+//!   files                        what is made of files, and made anew when they change
 //! ```
 //!
 //! Three arrows do not point down. [`router`] and [`cluster`] are one floor: the router sends over

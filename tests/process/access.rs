@@ -215,6 +215,9 @@ async fn client_commands_show_tokens_and_trust_authorities() {
     let load = ["load", &*table, "--key", "id", "--token", WRITER];
     let ran = smache(&load, &trusting).await;
     assert_eq!(ran.code, Some(0), "{}", ran.err);
+    // A probe has no token.
+    let ran = smache(&["status", "--quiet"], &trusting).await;
+    assert_eq!((ran.code, &*ran.out), (Some(0), ""), "{}", ran.err);
     // By a host's name, and without a scheme.
     let named = format!("localhost:{}", node.http.port());
     let status = ["status", "--node", &*named, "--ca", &*ca, "--token", READER];
