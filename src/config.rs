@@ -109,6 +109,16 @@ pub struct Config {
     pub bind: IpAddr,
     /// HTTP door.
     pub http_port: Port,
+    /// Tokens and their roles, for all doors; without them everybody may do everything.
+    pub tokens: Option<PathBuf>,
+    /// The doors' certificate (PEM), and what leads from it to an authority. With it, and its key,
+    /// the doors take TLS, and only TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the doors' certificate (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// Certificates of the authorities (PEM) one of which must have signed those of clients; without
+    /// it clients need none.
+    pub tls_client_ca: Option<PathBuf>,
     /// Address that the cluster listens on.
     pub cluster_bind: IpAddr,
     /// Cluster listener (TCP and UDP); by default the HTTP port + 500.
@@ -204,6 +214,10 @@ impl Default for Config {
             cluster_name: "smache".to_owned(),
             bind: loopback,
             http_port: Port::Preferred(HTTP_PORT),
+            tokens: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
             cluster_bind: loopback,
             cluster_port: Port::Preferred(HTTP_PORT + CLUSTER_PORT_OFFSET),
             cluster_advertise: None,

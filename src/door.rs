@@ -2,6 +2,9 @@
 //!
 //! A door turns bytes into a [`Command`](crate::command::Command), hands it to the
 //! [`Router`](crate::router::Router) and turns the reply into bytes. It admits or refuses work, and
-//! decides nothing else: what a command means is the same behind every door.
+//! decides nothing else: what a command means is the same behind every door. Who may do what is the
+//! same, too: all ask one [`Access`](crate::access::Access), and take connections through [`tls`].
 
+mod bearer;
 pub mod http;
+pub mod tls;

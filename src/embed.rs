@@ -4,6 +4,7 @@
 //! Several handles, or several nodes, can live in one process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::cluster::transport::memory::Network;
 use crate::command::{Command, Condition, Entry, Kind, Reply, counter, json};
@@ -409,6 +411,48 @@ impl Builder {
     #[must_use]
     pub fn serve(mut self) -> Builder {
         self.options.doors = true;
+        self
+    }
+
+    /// Has the doors ask for the tokens of this file; see [`Tokens::parse`](crate::access::Tokens::parse).
+    /// Calls on the handle need none.
+    #[must_use]
+    pub fn tokens(mut self, file: impl Into<PathBuf>) -> Builder {
+        self.options.config.tokens = Some(file.into());
+        self
+    }
+
+    /// Has the doors ask for these tokens, wherever the program has them from; they win over a file.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use smache::Smache;
+    /// use smache::access::{Access, Tokens};
+    /// use smache::config::{Config, Port};
+    ///
+    /// let tokens = Tokens::parse(b"read dashboard 3kUEcO2b0f1WvYyVQ9qkq8Yw")?;
+    /// let config = Config { http_port: Port::Exactly(0), ..Config::default() };
+    /// let builder = Smache::builder().config(config).access(Access::of(tokens));
+    /// let cache = builder.serve().start().await?;
+    /// // The handle is the program's own: nobody asks it.
+    /// cache.put("bus:42", &serde_json::json!({"line": 4})).await?;
+    /// cache.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Builder {
+        self.options.access = Some(access);
+        self
+    }
+
+    /// Has the doors take TLS and nothing else, with this certificate and its key: PEM files, which
+    /// are read again when they change.
+    #[must_use]
+    pub fn tls(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Builder {
+        self.options.config.tls_cert = Some(cert.into());
+        self.options.config.tls_key = Some(key.into());
         self
     }
 

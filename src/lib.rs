@@ -46,6 +46,8 @@
 //!   fields                       how numbers, keys and entries are written between nodes
 //!   key, version, clock, config, metrics
 //!   accept                       what all listeners do when connections cannot be taken
+//!   access                       tokens and roles: who may do what, at every door
+//!   files                        what is made of files, and made anew when they change
 //! ```
 //!
 //! Three arrows do not point down. [`router`] and [`cluster`] are one floor: the router sends over
@@ -104,6 +106,7 @@
 //! `docs/ARCHITECTURE.md` in the repository has the invariants and what happens on each failure.
 
 mod accept;
+pub mod access;
 pub mod clock;
 pub mod cluster;
 pub mod command;
@@ -111,6 +114,7 @@ pub mod config;
 pub mod door;
 pub mod embed;
 pub mod fields;
+pub mod files;
 pub mod key;
 pub mod metrics;
 pub mod node;

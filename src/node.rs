@@ -34,18 +34,21 @@ use tokio::time::Instant;
 pub use self::serve::serve;
 
 use self::connect::{connect, machine, uplinks};
+use self::security::Doors;
 use self::status::{Readiness, Reporter, State, Status};
 use self::supervisor::{ChildSpec, Supervisor};
+use crate::access::Access;
 use crate::clock::{Clock, UnixMs};
 use crate::cluster::actor::{self as cluster_actor, ClusterActor, Joined, Mailbox};
 use crate::cluster::handoff::Handoff;
 use crate::cluster::peer::Peers;
 use crate::cluster::transport::memory::Network;
-use crate::cluster::transport::{Identity, Transport, tls, wire};
+use crate::cluster::transport::{Identity, Transport, wire};
 use crate::command;
 use crate::config::policy::Policies;
 use crate::config::{self, Config};
 use crate::door;
+use crate::files;
 use crate::replication::Lanes;
 use crate::router::{self, Router, RouterActor};
 use crate::table::Budget;
@@ -74,9 +77,9 @@ pub enum Error {
         /// Why not.
         error: std::io::Error,
     },
-    /// The certificates for the cluster; nothing was started.
+    /// A file that a setting names, of certificates or tokens; nothing was started.
     #[error(transparent)]
-    Certificates(#[from] tls::Error),
+    File(#[from] files::Error),
     /// The transport between nodes.
     #[error(transparent)]
     Transport(#[from] wire::Error),
@@ -126,6 +129,8 @@ pub struct Options {
     pub meeting: Meeting,
     /// Whether it opens its doors.
     pub doors: bool,
+    /// Who may do what at the doors, instead of the file that the settings name.
+    pub access: Option<Access>,
     /// Time.
     pub clock: Clock,
 }
@@ -145,9 +150,12 @@ struct Inner {
     joined: watch::Receiver<Joined>,
     supervisor: Supervisor,
     handoff: Handoff,
+    doors: Doors,
     http: Option<Http>,
     cluster_address: Option<SocketAddr>,
     governor: tokio::task::JoinHandle<()>,
+    /// What looks at the doors' files.
+    watching: Vec<tokio::task::JoinHandle<()>>,
     // Ends with the node: its thread stops when it is dropped.
     _transport: Option<Arc<dyn Transport>>,
 }
@@ -175,6 +183,7 @@ impl Node {
     pub async fn start(options: Options) -> Result<Node, Error> {
         options.config.validate()?;
         let config = Arc::new(options.config);
+        let doors = Doors::load(&config, options.access)?;
         let limit = config.max_memory.unwrap_or_else(memory::default_limit);
         let budget = Budget::new(limit);
         let identity = Identity::new(&config.node_name, boot_epoch(&options.clock));
@@ -264,12 +273,17 @@ impl Node {
             open_http(
                 listener,
                 &config,
+                &doors,
                 &router,
                 &reporter,
                 &readiness,
                 &options.clock,
             )
         });
+        let watching = match options.doors {
+            true => doors.watch(),
+            false => Vec::new(),
+        };
         let node = Node(Arc::new(Inner {
             config,
             router,
@@ -280,9 +294,11 @@ impl Node {
             joined,
             supervisor,
             handoff,
+            doors,
             http: http.transpose()?,
             cluster_address: connected.address,
             governor,
+            watching,
             _transport: connected.transport,
         }));
         tokio::spawn(become_ready(
@@ -374,6 +390,9 @@ impl Node {
         self.0.peers.shutdown();
         self.0.supervisor.stop().await;
         self.0.governor.abort();
+        for watching in &self.0.watching {
+            watching.abort();
+        }
         left.map_err(|_| Error::Slow(self.0.config.shutdown_timeout))
     }
 
@@ -428,6 +447,12 @@ impl Node {
     #[must_use]
     pub fn handoff(&self) -> &Handoff {
         &self.0.handoff
+    }
+
+    /// What all doors ask of their clients.
+    #[must_use]
+    pub fn doors(&self) -> &Doors {
+        &self.0.doors
     }
 
     /// The supervisor, to look at.
@@ -485,6 +510,7 @@ fn writers(
 fn open_http(
     listener: tokio::net::TcpListener,
     config: &Arc<Config>,
+    doors: &Doors,
     router: &Router,
     reporter: &Reporter,
     readiness: &Readiness,
@@ -500,7 +526,10 @@ fn open_http(
         reporter: reporter.clone(),
         readiness: readiness.clone(),
         config: Arc::clone(config),
+        access: doors.access.clone(),
+        tls: doors.tls.clone(),
     };
+    doors.warn("HTTP", address);
     // By the writers' clock: what is left of a time to live is theirs to say.
     let door = door::http::Door::with_clock(context, clock.clone());
     let (close, mut closing) = watch::channel(false);

@@ -289,6 +289,65 @@ fn beyond_loopback_takes_a_cookie_and_a_word() {
 }
 
 #[test]
+fn files_for_the_doors_go_together_and_are_there() {
+    let pair = "tls-cert and tls-key together";
+    refused(&["--tls-cert", "a.pem"], &[], &["tls-key", "missing", pair]);
+    refused(&[], &[("SMACHE_TLS_KEY", "a.pem")], &["tls-cert", pair]);
+    refused(
+        &["--tls-client-ca", "a.pem"],
+        &[],
+        &["tls-client-ca", "tls-cert"],
+    );
+    let out = printed(&["--tokens", "t", "--tls-cert=c", "--tls-key=k"], &[]);
+    assert_eq!(setting(&out, "tokens").0, "\"t\"");
+
+    let started = |args: &[&str]| {
+        let ports = ["serve", "--port=0", "--cluster-port=0"];
+        let ran = smache(&[&ports, args].concat(), &[]);
+        assert_eq!((ran.code, &*ran.out), (Some(2), ""), "{}", ran.err);
+        ran.err
+    };
+    let said = started(&["--tokens", "/nowhere/tokens"]);
+    assert!(
+        said.contains("error: tokens: /nowhere/tokens cannot be read"),
+        "{said}"
+    );
+    let said = started(&["--tls-cert=/nowhere/c", "--tls-key=/nowhere/k"]);
+    assert!(
+        said.contains("tls-cert: /nowhere/c cannot be read"),
+        "{said}"
+    );
+    let secret = "a-token-on-the-wrong-line";
+    for (text, part) in [
+        (
+            format!("read shop {secret}\nwriter shop {secret}2"),
+            " line 2: its first word is no role",
+        ),
+        (
+            format!("{secret} shop read"),
+            " line 1: its first word is no role; right: read, write",
+        ),
+        (
+            "read shop secret".to_owned(),
+            " line 1: its token is short enough to be guessed",
+        ),
+        (
+            format!("read shop {secret} always"),
+            " line 1: there is something behind the token",
+        ),
+        ("# nobody\n".to_owned(), " holds no token"),
+    ] {
+        let tokens = file("", &text);
+        let said = started(&["--tokens", named(&tokens)]);
+        assert!(
+            said.contains(&format!("tokens: {}{part}", tokens.display())),
+            "{said}"
+        );
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[test]
 fn certificates_are_made_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let certs = dir.path().join("certs");
@@ -330,9 +389,31 @@ fn certificates_are_made_and_kept() {
     assert_eq!(read("ca.pem"), ca);
     assert_eq!(mode("one@localhost-key.pem"), 0o600);
 
+    // For doors and clients, from the same CA.
+    let doors = ["--door", "localhost", "--door", "::1", "--client", "shop"];
+    let ran = make(&doors);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for part in [
+        "the CA is the one",
+        "--tls-cert",
+        "--tls-client-ca",
+        "https://localhost",
+    ] {
+        assert!(ran.out.contains(part), "no {part} in {}", ran.out);
+    }
+    for file in ["doors", "client-shop"] {
+        assert_eq!(mode(&format!("{file}-key.pem")), 0o600, "{file}");
+        assert!(read(&format!("{file}.pem")).contains("CERTIFICATE"));
+    }
+    let ran = make(&doors);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("doors.pem is there"), "{}", ran.err);
+
     for wrong in [
         &["--name", "nobody"][..],
         &["--name", "a@b", "--days", "0"],
+        &["--client", "../shop"],
+        &["--client", ""],
         &[],
     ] {
         assert_eq!(make(wrong).code, Some(2), "{wrong:?}");
@@ -384,7 +465,12 @@ fn completions_are_printed() {
 fn client_commands_refuse_what_they_cannot_mean() {
     for args in [
         &["get"][..],
-        &["get", "k", "--node", "https://localhost"],
+        &["get", "k", "--node", "ftp://localhost"],
+        &["get", "k", "--token", ""],
+        &["get", "k", "--token", "two words"],
+        &["get", "k", "--ca", "/nowhere/at/all"],
+        &["get", "k", "--ca", "/dev/null"],
+        &["get", "k", "--client-cert", "a.pem"],
         &["get", "k", "--node", "http://"],
         &["get", "k", "--timeout", "3"],
         &["put", "k", "{"],
@@ -392,7 +478,7 @@ fn client_commands_refuse_what_they_cannot_mean() {
         &["put", "k", "{}", "--ttl", "30"],
         &["put", "k", "{}", "--if-absent", "--if-match", "x"],
         &["handoff", "stop"],
-        &["handoff", "pause", "--node", "https://localhost"],
+        &["handoff", "pause", "--node", "ftp://localhost"],
         &["load", "file.txt"],
         &["load", "-"],
         &["load", "file.csv"],

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/api.rs"]
 mod api;
 #[path = "http/bad_input.rs"]
@@ -24,3 +26,5 @@ mod handoff;
 mod limits;
 #[path = "http/memory.rs"]
 mod memory;
+#[path = "http/tls.rs"]
+mod tls;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 #![allow(clippy::disallowed_methods, reason = "processes run on real time")]
 
+#[path = "process/access.rs"]
+mod access;
 #[path = "process/address.rs"]
 mod address;
 #[path = "support/caller.rs"]

@@ -10,7 +10,10 @@ use serde::Deserialize;
 
 use smache::config::value::{self, Raw};
 
+use self::credentials::Credentials;
 use super::{Outcome, Usage, harmless};
+
+mod credentials;
 
 /// Where a node listens that nobody told otherwise.
 const DEFAULT_PORT: u16 = 4000;
@@ -18,7 +21,7 @@ const DEFAULT_PORT: u16 = 4000;
 /// Which node, and how long to wait for it.
 #[derive(clap::Args)]
 pub(super) struct NodeArgs {
-    /// The node to ask; any one of the cluster will do.
+    /// The node to ask, http:// or https://; any one of the cluster will do.
     ///
     /// By default the one of this machine, on the port that SMACHE_PORT or PORT names, else 4000.
     #[arg(long, env = "SMACHE_URL", value_name = "URL")]
@@ -26,6 +29,8 @@ pub(super) struct NodeArgs {
     /// How long to wait for an answer.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 /// A connection to a node.
@@ -53,21 +58,26 @@ struct ErrorBody {
 impl NodeArgs {
     /// Prepares to ask the node; nothing is sent yet.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let node = self.node.clone().unwrap_or_else(|| local(variable));
+        let scheme = self.credentials.scheme();
+        let node = self.node.clone();
+        let node = node.unwrap_or_else(|| local(scheme, variable));
         let usage = |wrong: &str| {
             Usage(format!(
-                "--node or SMACHE_URL: `{node}` {wrong}; right: http://host:port"
+                "--node or SMACHE_URL: `{node}` {wrong}; right: http://host:port, or https"
             ))
         };
         let text = match node.contains("://") {
             true => node.clone(),
-            false => format!("http://{node}"),
+            false => format!("{scheme}://{node}"),
         };
         let base = Url::parse(&text).map_err(|error| usage(&format!("is no URL ({error})")))?;
-        if base.scheme() != "http" {
-            return Err(usage("does not begin with http://").into());
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(usage("begins with neither http:// nor https://").into());
         }
-        let http = reqwest::Client::builder()
+        let builder = self
+            .credentials
+            .equip(reqwest::Client::builder(), base.scheme())?;
+        let http = builder
             // A proxy for the wide world has no business between a cache and its users.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -105,7 +115,18 @@ impl Client {
 
     fn explain(&self, error: &reqwest::Error) -> anyhow::Error {
         let cause = root_cause(error);
-        if error.is_connect() {
+        if let Some(why) = handshake_error(error) {
+            let hint = match why {
+                rustls::Error::InvalidCertificate(_) => {
+                    "--ca or SMACHE_CA names the authority that has signed its certificate"
+                }
+                rustls::Error::AlertReceived(_) => {
+                    "--client-cert and --client-key show a certificate, if it asks for one"
+                }
+                _ => "does it speak TLS?",
+            };
+            anyhow::anyhow!("no TLS with the node at {} ({cause}); {hint}", self.base)
+        } else if error.is_connect() {
             anyhow::anyhow!(
                 "no node answers at {} ({cause}); --node or SMACHE_URL says where one is",
                 self.base
@@ -121,17 +142,34 @@ impl Client {
 /// The node of this machine, on the port that the variables of its own configuration name. What a
 /// node would not listen on is passed over: `tcp://10.0.0.1:4000`, which Kubernetes sets beside a
 /// Service named smache, or 0, which lets the system choose.
-fn local(variable: impl Fn(&str) -> Option<String>) -> String {
+fn local(scheme: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     let port = |name: &&str| {
         let port = value::port(&Raw::text(variable(name)?)).ok()?;
         (port != 0).then_some(port)
     };
     let port = ["SMACHE_PORT", "PORT"].iter().find_map(port);
-    format!("http://127.0.0.1:{}", port.unwrap_or(DEFAULT_PORT))
+    format!("{scheme}://127.0.0.1:{}", port.unwrap_or(DEFAULT_PORT))
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// What went wrong with TLS, if anything did.
+fn handshake_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // What these wrap they do not call their source.
+        let wrapped = error.downcast_ref::<std::io::Error>();
+        cause = match wrapped.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// What lies under the layers of an error.
@@ -162,8 +200,12 @@ impl Answer {
                 .unwrap_or("no reason given")
                 .to_owned(),
         };
+        let hint = match self.status {
+            StatusCode::UNAUTHORIZED => "; --token or SMACHE_TOKEN shows one",
+            _ => "",
+        };
         let status = self.status.as_u16();
-        anyhow::bail!("{status}{}: {message}", code.unwrap_or_default())
+        anyhow::bail!("{status}{}: {message}{hint}", code.unwrap_or_default())
     }
 
     /// The body as JSON.
@@ -209,7 +251,7 @@ mod tests {
     #[test]
     fn the_local_node_listens_where_its_variables_say() {
         let local = |smache_port: Option<&str>, port: Option<&str>| {
-            local(|name| match name {
+            local("http", |name| match name {
                 "SMACHE_PORT" => smache_port.map(str::to_owned),
                 _ => port.map(str::to_owned),
             })

@@ -151,7 +151,7 @@ fn start(loaded: Loaded) -> anyhow::Result<Outcome> {
     // What still runs after an orderly stop, or a forced one, is not waited for.
     runtime.shutdown_background();
     match served {
-        Err(error @ smache::node::Error::Certificates(_)) => Err(Usage(error.to_string()).into()),
+        Err(error @ smache::node::Error::File(_)) => Err(Usage(error.to_string()).into()),
         served => Ok(served.map(|()| Outcome::Done)?),
     }
 }

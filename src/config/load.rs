@@ -19,7 +19,14 @@ use super::value::{Raw, Reject};
 use super::{CLUSTER_PORT_OFFSET, Config, Port, Secret, file};
 
 /// Variables with our prefix that are no settings of a node.
-const OTHER_VARIABLES: [&str; 2] = ["SMACHE_CONFIG", "SMACHE_URL"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "SMACHE_CA",
+    "SMACHE_CLIENT_CERT",
+    "SMACHE_CLIENT_KEY",
+    "SMACHE_CONFIG",
+    "SMACHE_TOKEN",
+    "SMACHE_URL",
+];
 /// Room in a body besides the longest value, when nobody set the limit of the body.
 const BODY_MARGIN_BYTES: usize = 1 << 20;
 

@@ -74,6 +74,7 @@ impl Config {
     /// The first that cannot stand.
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_names()?;
+        self.validate_doors()?;
         self.validate_certificates()?;
         self.validate_cluster()?;
         self.validate_replication()?;
@@ -91,6 +92,22 @@ impl Config {
         };
         uplink(advertise).map_err(named("cluster-advertise"))?;
         Ok(())
+    }
+
+    /// As below, of the doors.
+    fn validate_doors(&self) -> Result<(), Invalid> {
+        let right = "tls-cert and tls-key together, or neither";
+        let missing = |while_set: &str| format!("it is missing while {while_set} is set");
+        match (&self.tls_cert, &self.tls_key, &self.tls_client_ca) {
+            (Some(_), None, _) => invalid("tls-key", missing("tls-cert"), right),
+            (None, Some(_), _) => invalid("tls-cert", missing("tls-key"), right),
+            (None, None, Some(_)) => invalid(
+                "tls-client-ca",
+                "it means nothing while the doors do not speak TLS",
+                "tls-cert and tls-key as well",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Certificates are there as a whole or not at all: half of them would look like TLS.
@@ -350,6 +367,22 @@ mod tests {
             let first_missing = fields[usize::from(at == 0)].0;
             assert_eq!(said.setting, first_missing, "{said}");
         }
+    }
+
+    #[test]
+    fn a_doors_certificate_has_its_key() {
+        let file = || Some(PathBuf::from("a.pem"));
+        assert_eq!(refused(|c| c.tls_cert = file()).setting, "tls-key");
+        assert_eq!(refused(|c| c.tls_key = file()).setting, "tls-cert");
+        let said = refused(|c| c.tls_client_ca = file());
+        assert_eq!(said.setting, "tls-client-ca");
+        let all = Config {
+            tls_cert: file(),
+            tls_key: file(),
+            tls_client_ca: file(),
+            ..Config::default()
+        };
+        assert_eq!(all.validate(), Ok(()));
     }
 
     #[test]

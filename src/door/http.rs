@@ -1,11 +1,12 @@
 //! The HTTP door: the Smache API, and what operators and probes ask.
 //!
 //! [`Door::serve`] takes connections (`listener`) and gives each a `front`, through which every
-//! request passes: it gets an id, finds its route in the table of `route`, is admitted or refused,
-//! and counted. A read of a key that lives here is answered by `read` on the spot, in one copy
-//! under the writer's lock. All else goes to work: `many` (several keys, and other nodes' keys),
-//! `write`, `batch`, `locate`, `counters`, `handoff`, and the `pages`, which are an axum router.
-//! Whatever goes wrong becomes a `failure`, which looks the same everywhere.
+//! request passes: it gets an id, finds its route in the table of `route`, is asked for a token if
+//! there are any (`bearer`), is admitted or refused, and counted. A read of a key that lives here is
+//! answered by `read` on the spot, in one copy under the writer's lock. All else goes to work: `many`
+//! (several keys, and other nodes' keys), `write`, `batch`, `locate`, `counters`, `handoff`, and the
+//! `pages`, which are an axum router. Whatever goes wrong becomes a `failure`, which looks the same
+//! everywhere.
 //!
 //! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
 //! the table.
@@ -59,6 +60,8 @@ pub use self::openapi::document;
 
 use self::front::{Front, Shared};
 use self::stream::State;
+use super::tls::{Acceptor, Speaks, Tls};
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::command::{Command, OperationId};
 use crate::config::Config;
@@ -76,6 +79,10 @@ pub struct Context {
     pub readiness: Readiness,
     /// The bounds.
     pub config: Arc<Config>,
+    /// Who may do what.
+    pub access: Access,
+    /// The certificates, if the door takes TLS and nothing else.
+    pub tls: Option<Tls>,
 }
 
 impl Context {
@@ -101,6 +108,7 @@ impl Context {
 pub struct Door {
     shared: Arc<Shared>,
     pages: axum::Router,
+    acceptor: Acceptor,
 }
 
 impl Door {
@@ -114,8 +122,11 @@ impl Door {
     /// node's writers go by.
     #[must_use]
     pub fn with_clock(context: Context, clock: Clock) -> Door {
+        let time = context.config.header_timeout;
+        let acceptor = Acceptor::new(context.tls.clone(), Speaks::Http, time);
         let shared = Arc::new(Shared::new(context, clock));
         Door {
+            acceptor,
             pages: pages::router(Arc::clone(&shared)),
             shared,
         }

@@ -19,6 +19,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         config,
         meeting: Meeting::Network,
         doors: true,
+        access: None,
         clock: Clock::system(),
     };
     let node = Node::start(options).await?;

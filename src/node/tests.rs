@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::Smache;
+use crate::access::{Role, Tokens};
 use crate::config::{Port, Secret};
 use crate::embed::PutOptions;
 
@@ -81,6 +82,41 @@ async fn the_door_goes_by_the_nodes_clock() {
     let answer = http_get(&cache, "/api?key=key").await;
     assert!(answer.contains("x-ttl-ms: 40000\r\n"), "{answer}");
     cache.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_can_bring_tokens_of_its_own_or_a_file() {
+    let config = Config {
+        http_port: Port::Exactly(0),
+        ..Config::default()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tokens");
+    let builder = || Smache::builder().config(config.clone()).tokens(&file);
+    let started = builder().serve().start().await;
+    assert!(matches!(started, Err(Error::File(_))), "{started:?}");
+    std::fs::write(&file, "read r the-readers-token").unwrap();
+    let tokens = Tokens::parse(b"read o another-readers-token").unwrap();
+    for (builder, token) in [
+        (builder(), "the-readers-token"),
+        (
+            builder().access(Access::of(tokens)),
+            "another-readers-token",
+        ),
+    ] {
+        let cache = builder.serve().start().await.unwrap();
+        let answer = http_get(&cache, "/status").await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        let access = &cache.node().doors().access;
+        assert_eq!(access.role_of(token.as_bytes()), Some(Role::Read));
+        assert_eq!(access.figures().unwrap().tokens, 1);
+        cache.stop().await.unwrap();
+    }
+    let started = Smache::builder()
+        .tls("/nowhere/c", "/nowhere/k")
+        .start()
+        .await;
+    assert!(matches!(started, Err(Error::File(_))), "{started:?}");
 }
 
 async fn http_get(cache: &Smache, target: &str) -> String {

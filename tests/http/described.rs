@@ -215,7 +215,7 @@ async fn the_server_answers_as_it_is_described() {
     }
     // A node that has not joined.
     let joining = TestDoor::joining(Config::default()).await;
-    let recipes = recipes(&etag, &counter_etag);
+    let mut recipes = recipes(&etag, &counter_etag);
     for recipe in recipes.iter().filter(|recipe| recipe.status == 200) {
         let response = cook(&joining, recipe).await;
         if response.status == 503 {
@@ -224,6 +224,25 @@ async fn the_server_answers_as_it_is_described() {
             seen.insert((recipe.method.to_owned(), recipe.path.to_owned(), 503));
         }
     }
+    // Without a token, and with one whose role is not enough: it may read.
+    let asking = TestDoor::asking("read r the-readers-token").await;
+    for recipe in recipes.iter_mut().filter(|recipe| recipe.status == 200) {
+        for (status, token) in [(401, "Bearer wrong"), (403, "Bearer the-readers-token")] {
+            recipe.headers.push(("authorization", token.to_owned()));
+            let response = cook(&asking, recipe).await;
+            recipe.headers.pop();
+            if response.status == status {
+                let code = if status == 401 {
+                    "unauthorized"
+                } else {
+                    "forbidden"
+                };
+                assert_eq!(response.error(), code, "{response:?}");
+                seen.insert((recipe.method.to_owned(), recipe.path.to_owned(), status));
+            }
+        }
+    }
+    asking.close().await;
     let described = described(&door).await;
     let undone: Vec<_> = described.difference(&seen).collect();
     assert!(undone.is_empty(), "described, but not so: {undone:?}");

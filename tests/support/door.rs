@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef};
+use smache::access::{Access, Tokens};
 use smache::clock::{Clock, UnixMs};
 use smache::cluster::handoff::Handoff;
 use smache::cluster::ownership::{Figures, Held};
@@ -13,6 +14,7 @@ use smache::command::Limits;
 use smache::config::Config;
 use smache::config::policy::Policies;
 use smache::door::http::{Context, Door};
+use smache::door::tls::Tls;
 use smache::key::PartitionId;
 use smache::node::status::{Readiness, Reporter, State};
 use smache::replication::Lanes;
@@ -48,7 +50,18 @@ impl TestDoor {
 
     /// A ready door with these settings.
     pub(crate) async fn with(config: Config) -> TestDoor {
-        let door = TestDoor::joining(config).await;
+        TestDoor::guarded(config, Access::open(), None).await
+    }
+
+    /// A ready door that asks for one of these tokens, a line each.
+    pub(crate) async fn asking(tokens: &str) -> TestDoor {
+        let access = Access::of(Tokens::parse(tokens.as_bytes()).unwrap());
+        TestDoor::guarded(Config::default(), access, None).await
+    }
+
+    /// A ready door with these settings, tokens and certificates.
+    pub(crate) async fn guarded(config: Config, access: Access, tls: Option<Tls>) -> TestDoor {
+        let door = TestDoor::start(config, access, tls).await;
         door.readiness.advance(State::Ready);
         door.meet_nobody();
         door
@@ -56,6 +69,10 @@ impl TestDoor {
 
     /// A door whose node has not joined yet.
     pub(crate) async fn joining(config: Config) -> TestDoor {
+        TestDoor::start(config, Access::open(), None).await
+    }
+
+    async fn start(config: Config, access: Access, tls: Option<Tls>) -> TestDoor {
         let clock = Clock::manual(UnixMs(1_700_000_000_000));
         let router = router(&config, &clock).await;
         let (publisher, _) = Actor::spawn(None, RouterActor, router.clone())
@@ -68,6 +85,8 @@ impl TestDoor {
             router: router.clone(),
             readiness: readiness.clone(),
             config: Arc::new(config),
+            access,
+            tls,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -28,17 +29,23 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Lines that a process wrote, while it still writes.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+struct Log(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Log {
     /// Follows a stream in a thread, which ends with it.
     fn follow(&self, stream: impl Read + Send + 'static) {
-        let lines = Arc::clone(&self.0);
+        let Log(lines, ended) = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
+            ended.store(true, Ordering::Release);
         });
+    }
+
+    /// Waits for the last line.
+    async fn whole(&self) {
+        until("a stream ends", async || self.1.load(Ordering::Acquire)).await;
     }
 
     fn text(&self) -> String {
@@ -188,8 +195,8 @@ impl Start {
             start: self.clone(),
         };
         let status = process.ended().await;
-        // The threads that follow the streams may still have the last lines in hand.
-        sleep(Duration::from_millis(50)).await;
+        out.whole().await;
+        err.whole().await;
         Ran {
             code: status.code(),
             out: out.text(),

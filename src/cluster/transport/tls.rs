@@ -8,8 +8,9 @@
 //!   they hear of from others, and no certificate can know them beforehand; who dials an impostor
 //!   must find out by the name that the peer then claims in the handshake of the cookie. The
 //!   transport calls [`vouches`] for that: a certificate with the alternative names
-//!   `URI:smache:node:NAME` is good for just these names; one without any is good for every node
-//!   whose name has, after the `@`, a host among its DNS or IP names.
+//!   `URI:smache:node:NAME` is good for just these names; one for doors or clients (another URI that
+//!   begins with `smache:`) is good for none; any other is good for every node whose name has, after
+//!   the `@`, a host among its DNS or IP names.
 //! - Nothing is resumed: each connection shows its certificates again, so that new material counts
 //!   from the next handshake on.
 //!
@@ -24,21 +25,17 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-pub use self::material::Error;
 use self::material::{Files, Material};
 pub use self::verify::{NODE_URI, vouches};
+pub use crate::files::Error;
+use crate::files::{Live, Source};
 
-/// How often the files are looked at. A change counts once two looks have seen the same, so that
-/// files which are replaced one after the other are not read halfway.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long before its end a certificate is warned of.
 const WARN_BEFORE: Duration = Duration::from_secs(14 * 24 * 3_600);
 
@@ -56,11 +53,39 @@ pub struct Paths {
 /// This node's part in TLS; see the module.
 #[derive(Debug)]
 pub struct Tls {
+    live: Arc<Live<Certificates>>,
+}
+
+/// What handshakes are made with comes from these files.
+#[derive(Debug)]
+struct Certificates {
     paths: Paths,
     node_name: String,
-    present: ArcSwap<Material>,
-    reloads: AtomicU64,
-    reload_failures: AtomicU64,
+}
+
+impl Source for Certificates {
+    const WHAT: &'static str = "certificates of the cluster";
+    type Files = Files;
+    type Made = Material;
+
+    fn read(&self) -> Result<Files, Error> {
+        Files::read(&self.paths)
+    }
+
+    fn make(&self, files: &Files) -> Result<Material, Error> {
+        Material::new(&self.paths, files, &self.node_name)
+    }
+
+    fn warn(&self, material: &Material) {
+        let now = rustls::pki_types::UnixTime::now().as_secs();
+        let left = material.not_after_s.map(|end| end.saturating_sub(now));
+        if let Some(left) = left
+            && left < WARN_BEFORE.as_secs()
+        {
+            let days = left / (24 * 3_600);
+            tracing::warn!(days, "this node's certificate ends soon");
+        }
+    }
 }
 
 /// What became of the files, since the start.
@@ -80,24 +105,19 @@ impl Tls {
     /// # Errors
     /// When one of them cannot be read, is not what it should be, or does not go with the others.
     pub fn load(paths: Paths, node_name: &str) -> Result<Tls, Error> {
-        let files = Files::read(&paths)?;
-        let material = Material::new(&paths, files, node_name)?;
-        Ok(Tls {
-            paths,
-            node_name: node_name.to_owned(),
-            present: ArcSwap::from_pointee(material),
-            reloads: AtomicU64::new(0),
-            reload_failures: AtomicU64::new(0),
-        })
+        let node_name = node_name.to_owned();
+        let live = Arc::new(Live::load(Certificates { paths, node_name })?);
+        Ok(Tls { live })
     }
 
     /// See [`Figures`].
     #[must_use]
     pub fn figures(&self) -> Figures {
+        let reloads = self.live.reloads();
         Figures {
-            reloads: self.reloads.load(Ordering::Relaxed),
-            reload_failures: self.reload_failures.load(Ordering::Relaxed),
-            not_after_s: self.present.load().not_after_s,
+            reloads: reloads.done,
+            reload_failures: reloads.failed,
+            not_after_s: self.live.present().not_after_s,
         }
     }
 
@@ -106,7 +126,7 @@ impl Tls {
     /// # Errors
     /// When the peer is silent, speaks something else, or shows no good certificate.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.present.load().server));
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.live.present().server));
         acceptor.accept(stream).await.map(TlsStream::Server)
     }
 
@@ -120,7 +140,7 @@ impl Tls {
         stream: TcpStream,
         peer: IpAddr,
     ) -> io::Result<TlsStream<TcpStream>> {
-        let connector = TlsConnector::from(Arc::clone(&self.present.load().client));
+        let connector = TlsConnector::from(Arc::clone(&self.live.present().client));
         // An address is not sent to the peer, and our verifier does not look at it.
         let name = ServerName::IpAddress(peer.into());
         connector.connect(name, stream).await.map(TlsStream::Client)
@@ -128,73 +148,7 @@ impl Tls {
 
     /// Looks at the files from time to time, without end, and puts new ones to use.
     pub async fn watch(self: Arc<Self>) {
-        self.warn_of_the_end();
-        let mut settling: Option<Files> = None;
-        let mut refused: Option<Files> = None;
-        let mut unreadable = false;
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let paths = self.paths.clone();
-            // Peers must not wait for a disk. A task that panicked would be a defect of its own.
-            let Ok(read) = tokio::task::spawn_blocking(move || Files::read(&paths)).await else {
-                return;
-            };
-            let files = match read {
-                Ok(files) => files,
-                Err(error) => {
-                    // It is told once, however long it lasts.
-                    if !std::mem::replace(&mut unreadable, true) {
-                        self.keeps_the_old(&error);
-                    }
-                    continue;
-                }
-            };
-            unreadable = false;
-            if self.present.load().files == files {
-                (settling, refused) = (None, None);
-            } else if refused.as_ref() == Some(&files) {
-                // It was told already.
-            } else if settling.as_ref() == Some(&files) {
-                settling = None;
-                refused = self.replace(files).err();
-            } else {
-                settling = Some(files);
-            }
-        }
-    }
-
-    /// Puts new files to use, or gives them back.
-    fn replace(&self, files: Files) -> Result<(), Files> {
-        let new = Material::new(&self.paths, files.clone(), &self.node_name);
-        match new {
-            Ok(material) => {
-                self.present.store(Arc::new(material));
-                self.reloads.fetch_add(1, Ordering::Relaxed);
-                tracing::info!("new certificates are in use for the handshakes from now on");
-                self.warn_of_the_end();
-                Ok(())
-            }
-            Err(error) => {
-                self.keeps_the_old(&error);
-                Err(files)
-            }
-        }
-    }
-
-    fn keeps_the_old(&self, error: &Error) {
-        self.reload_failures.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(%error, "the new certificates are no good; the old ones stay in use");
-    }
-
-    fn warn_of_the_end(&self) {
-        let now = rustls::pki_types::UnixTime::now().as_secs();
-        let left = self.present.load().not_after_s;
-        if let Some(left) = left.map(|end| end.saturating_sub(now))
-            && left < WARN_BEFORE.as_secs()
-        {
-            let days = left / (24 * 3_600);
-            tracing::warn!(days, "this node's certificate ends soon");
-        }
+        Arc::clone(&self.live).watch().await;
     }
 }
 

@@ -55,6 +55,47 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "tokens",
+        aliases: &["tokens-file"],
+        group: DOORS,
+        placeholder: "FILE",
+        help: "File with the tokens that clients must show, a line each: `role name token`, the role \
+               being read, write or admin, and the token itself or sha256: and its digest. Without \
+               it everybody may do everything",
+        read: |d, raw| path(raw).map(|path| d.config.tokens = path),
+        show: |d| shown_path(d.config.tokens.as_ref()),
+        ..PLAIN
+    },
+    Setting {
+        name: "tls-cert",
+        group: DOORS,
+        placeholder: "FILE",
+        help: "PEM file with the certificate that clients see. With it and tls-key, clients must \
+               speak TLS; `smache certs --door` makes both",
+        read: |d, raw| path(raw).map(|path| d.config.tls_cert = path),
+        show: |d| shown_path(d.config.tls_cert.as_ref()),
+        ..PLAIN
+    },
+    Setting {
+        name: "tls-key",
+        group: DOORS,
+        placeholder: "FILE",
+        help: "PEM file with the key of the certificate that clients see",
+        read: |d, raw| path(raw).map(|path| d.config.tls_key = path),
+        show: |d| shown_path(d.config.tls_key.as_ref()),
+        ..PLAIN
+    },
+    Setting {
+        name: "tls-client-ca",
+        group: DOORS,
+        placeholder: "FILE",
+        help: "PEM file with the authority that signs the certificates of clients. With it, only \
+               clients with such a certificate are let in, probes among them",
+        read: |d, raw| path(raw).map(|path| d.config.tls_client_ca = path),
+        show: |d| shown_path(d.config.tls_client_ca.as_ref()),
+        ..PLAIN
+    },
+    Setting {
         name: "node-name",
         variable: Some("NODE_NAME"),
         group: CLUSTER,

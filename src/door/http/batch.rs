@@ -29,6 +29,7 @@ use super::lines::{Line, Lines};
 use super::many::{PIECE_BYTES, write_facts};
 use super::pipeline::Pipeline;
 use super::read::write_data;
+use crate::access::{Need, Role};
 use crate::command::json::{self, Object};
 use crate::command::{Command, Entry, Kind, OperationId, Reply};
 use crate::key::Key;
@@ -45,6 +46,7 @@ pub(super) fn answer<B: Incoming>(
     let batch = Batch {
         lines: Lines::new(call.context().config.body_bytes_max),
         shared: Arc::clone(&call.shared),
+        role: call.role,
         idempotency_key: IdempotencyKey::of(&call.parts.headers)?,
         pace: Pace::new(call.context().config.idle_timeout),
         hold: Hold::nothing(&call.shared.budget),
@@ -66,6 +68,8 @@ type Work = Pin<Box<dyn Future<Output = Held> + Send>>;
 
 struct Batch<B> {
     shared: Arc<Shared>,
+    /// What its client may do.
+    role: Role,
     idempotency_key: Option<IdempotencyKey>,
     /// `None` when it has ended.
     body: Option<B>,
@@ -111,8 +115,7 @@ impl<B: Incoming> Batch<B> {
                 Event::Arrived(Ok(None)) => {
                     self.body = None;
                     if let Some(line) = self.lines.last() {
-                        let name = self.idempotency_key.as_ref();
-                        self.held = Some(Operation::parse(&self.shared, &line, name));
+                        self.held = Some(self.operation(&line));
                     }
                 }
                 Event::Arrived(Err(failure)) => self.give_up(failure),
@@ -128,11 +131,7 @@ impl<B: Incoming> Batch<B> {
             let next = self.held.take().or_else(|| {
                 let line = self.lines.next()?;
                 self.pace.restart();
-                Some(Operation::parse(
-                    &self.shared,
-                    &line,
-                    self.idempotency_key.as_ref(),
-                ))
+                Some(self.operation(&line))
             });
             let Some(operation) = next else {
                 return;
@@ -145,6 +144,18 @@ impl<B: Incoming> Batch<B> {
             let work = operation.carry_out(Arc::clone(&self.shared));
             self.pipeline.push(tag, Box::pin(work));
         }
+    }
+
+    fn operation(&self, line: &Line) -> Operation {
+        let name = self.idempotency_key.as_ref();
+        let mut operation = Operation::parse(&self.shared, line, name);
+        if operation.is_write() {
+            let access = &self.shared.context.access;
+            if let Err(refused) = access.check_role(self.role, Need::Write) {
+                operation.command = Err(refused.into());
+            }
+        }
+        operation
     }
 
     /// Takes a piece of the body. A line that the door has no memory for is passed over.
@@ -253,6 +264,12 @@ impl Operation {
             command,
             _hold: hold,
         }
+    }
+
+    fn is_write(&self) -> bool {
+        self.command
+            .as_ref()
+            .is_ok_and(|command| !command.is_read())
     }
 
     /// Equal for equal keys; reads have one too, since they must not overtake writes.

@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 
-use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use crate::access::Refused;
 use crate::command::{self, json};
 use crate::key;
 use crate::router;
@@ -35,6 +36,8 @@ enum Extra {
     Allow(&'static str),
     /// Another attempt may succeed soon.
     RetryAfter,
+    /// How to show a token.
+    Challenge(&'static str),
     /// The connection cannot go on.
     Close,
 }
@@ -63,6 +66,14 @@ impl Failure {
         Failure {
             extra: Extra::RetryAfter,
             ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+        }
+    }
+
+    /// A 401; the challenge says what is wrong with what was shown (RFC 6750, section 3).
+    pub(super) fn unauthorized(challenge: &'static str, message: String) -> Failure {
+        Failure {
+            extra: Extra::Challenge(challenge),
+            ..Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
         }
     }
 
@@ -170,6 +181,9 @@ impl Failure {
             Extra::Allow(allow) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
             }
+            Extra::Challenge(challenge) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
             Extra::RetryAfter => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -178,6 +192,24 @@ impl Failure {
             }
         }
         response
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        match refused {
+            Refused::Missing => {
+                let how = "Authorization: Bearer TOKEN shows it";
+                Failure::unauthorized("Bearer", format!("{refused}: {how}"))
+            }
+            Refused::Unknown => {
+                let challenge = "Bearer error=\"invalid_token\"";
+                Failure::unauthorized(challenge, refused.to_string())
+            }
+            Refused::Role { .. } => {
+                Failure::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
+            }
+        }
     }
 }
 

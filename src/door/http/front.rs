@@ -24,8 +24,10 @@ use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::{Dropped, State};
 use super::{Context, accept, batch, counters, handoff, locate, many, read, write};
+use crate::access::{Refused, Role};
 use crate::clock::Clock;
 use crate::command::json;
+use crate::door::bearer;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -137,6 +139,8 @@ pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
     pub(super) parts: Parts,
     pub(super) id: RequestId,
+    /// What its client may do.
+    pub(super) role: Role,
 }
 
 impl Call {
@@ -162,8 +166,11 @@ impl Front {
         let method = method_index(&parts.method);
         let count = self.state.begin();
         let id = RequestId::of(&parts.headers, self.shared.door, self.connection, count);
+        let need = entry.need(&parts.method);
+        let role = bearer::check(&self.shared.context.access, &parts.headers, need);
         if entry.route == Route::Api
             && matches!(parts.method, Method::GET | Method::HEAD)
+            && role.is_ok()
             && let Some(answer) = read::here(&self.shared, &mut parts, &id)
         {
             let response = answer.unwrap_or_else(|failure| failure.into_response());
@@ -177,9 +184,11 @@ impl Front {
             shared: Arc::clone(&self.shared),
             parts,
             id,
+            role: role.unwrap_or(Role::Read),
         };
         let work = work(
             call,
+            role,
             body,
             entry,
             self.pages.clone(),
@@ -192,6 +201,7 @@ impl Front {
 /// All that is not answered on the spot.
 async fn work<B: Incoming>(
     mut call: Call,
+    role: Result<Role, Refused>,
     body: B,
     entry: &'static Entry,
     pages: axum::Router,
@@ -200,7 +210,7 @@ async fn work<B: Incoming>(
     state.work();
     let method = method_index(&call.parts.method);
     let answer = match Exchange::start(&call.shared, &state) {
-        Ok(exchange) => dispatch(&mut call, body, entry, pages, exchange).await,
+        Ok(exchange) => dispatch(&mut call, role, body, entry, pages, exchange).await,
         Err(failure) => Err(failure),
     };
     let response = answer.unwrap_or_else(|failure| {
@@ -225,6 +235,7 @@ fn finish(mut response: Response<Body>, id: RequestId) -> Response<Body> {
 
 async fn dispatch<B: Incoming>(
     call: &mut Call,
+    role: Result<Role, Refused>,
     body: B,
     entry: &'static Entry,
     pages: axum::Router,
@@ -241,6 +252,7 @@ async fn dispatch<B: Incoming>(
     if !entry.allows(&parts.method) {
         return Err(Failure::method_not_allowed(allow));
     }
+    role?;
     if !route.is_data() && route != Route::Handoff {
         return Ok(Box::pin(page(&call.parts, entry.path, pages)).await);
     }

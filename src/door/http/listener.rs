@@ -1,6 +1,6 @@
 //! Taking connections: the accept loop, and the life of each connection.
 //!
-//! A connection is a task. It is told to finish through a flag and a notification of which its
+//! A connection is a task, which begins with a TLS handshake where there are certificates. It is told to finish through a flag and a notification of which its
 //! waker is registered once, so that a request costs it no more than reading the flag.
 
 use std::io;
@@ -24,6 +24,7 @@ use super::Door;
 use super::front::{Front, Shared};
 use super::stream::{State, Stream, Times};
 use crate::accept::Trouble;
+use crate::door::tls::{Refusal, Socket};
 
 /// The longest head of a request, and the largest piece of a body that is read at a time, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -40,6 +41,11 @@ const TURN_AWAY: Duration = Duration::from_secs(1);
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/json\r\ncontent-length: 104\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
 {\"error\":\"too_many_connections\",\"message\":\"too many connections are open; try again later\",\"status\":503}";
+
+/// What a client is answered that speaks without TLS where nothing else is taken.
+const TLS_ONLY: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+content-type: application/json\r\ncontent-length: 81\r\nconnection: close\r\n\r\n\
+{\"error\":\"tls_required\",\"message\":\"this port takes TLS only: https\",\"status\":400}";
 
 /// Tells all connections to finish.
 #[derive(Debug, Default)]
@@ -85,8 +91,10 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 /// Turns a connection away for which there is no descriptor.
 fn reject(door: &Door, tcp: &TcpStream) {
     door.shared.turned_away.fetch_add(1, Ordering::Relaxed);
-    // What the socket does not take at once is not worth the descriptor.
-    let _ = tcp.try_write(FULL);
+    if !door.acceptor.is_tls() {
+        // What the socket does not take at once is not worth the descriptor.
+        let _ = tcp.try_write(FULL);
+    }
 }
 
 fn admit(
@@ -106,10 +114,14 @@ fn admit(
     }
     drop(place);
     shared.turned_away.fetch_add(1, Ordering::Relaxed);
+    if door.acceptor.is_tls() {
+        // It could not read the reason, and a handshake is what the door has no place for.
+        return;
+    }
     if let Ok(permit) = Arc::clone(turning_away).try_acquire_owned() {
         connections.spawn(async move {
             // A client that does not take this in time misses the reason, not more.
-            let _ = tokio::time::timeout(TURN_AWAY, turn_away(tcp)).await;
+            let _ = tokio::time::timeout(TURN_AWAY, turn_away(tcp, FULL)).await;
             drop(permit);
         });
     }
@@ -125,8 +137,8 @@ impl Drop for Place {
     }
 }
 
-async fn turn_away(mut tcp: TcpStream) -> io::Result<()> {
-    tcp.write_all(FULL).await?;
+async fn turn_away(mut tcp: TcpStream, why: &[u8]) -> io::Result<()> {
+    tcp.write_all(why).await?;
     tcp.shutdown().await?;
     // Closing on a request that was not read would reset the connection, and lose the answer.
     let mut scratch = [0; 1024];
@@ -146,6 +158,43 @@ fn connect(
     // has it.
     #[cfg(target_os = "linux")]
     let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    let (door, stop) = (door.clone(), Arc::clone(stop));
+    let mut stopped = Box::pin(Arc::clone(&stop.notify).notified_owned());
+    async move {
+        let _place = place;
+        let socket = if door.acceptor.is_tls() {
+            match Box::pin(shake_hands(&door, tcp, &mut stopped)).await {
+                Some(socket) => socket,
+                None => return,
+            }
+        } else {
+            Socket::Plain(tcp)
+        };
+        open(&door, socket, stop, stopped).await;
+    }
+}
+
+/// The TLS handshake, unless the door closes meanwhile.
+async fn shake_hands(
+    door: &Door,
+    tcp: TcpStream,
+    stopped: &mut Pin<Box<OwnedNotified>>,
+) -> Option<Socket> {
+    let accepted = tokio::select! {
+        accepted = door.acceptor.accept(tcp) => accepted,
+        () = stopped => return None,
+    };
+    match accepted {
+        Ok(socket) => Some(socket),
+        Err(Refusal::Plaintext(tcp)) => {
+            let _ = tokio::time::timeout(TURN_AWAY, turn_away(tcp, TLS_ONLY)).await;
+            None
+        }
+        Err(Refusal::Slow | Refusal::Failed) => None,
+    }
+}
+
+fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<OwnedNotified>>) -> Life {
     let config = &door.shared.context.config;
     let times = Times {
         head: config.header_timeout,
@@ -154,7 +203,7 @@ fn connect(
     };
     let state = Arc::new(State::default());
     let stream = Stream::new(
-        tcp,
+        socket,
         Arc::clone(&state),
         times,
         Arc::clone(&door.shared.dropped),
@@ -166,16 +215,12 @@ fn connect(
         // `stream` does this, for less.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), front);
-    let life = Life {
+    Life {
         connection: Box::pin(connection),
-        stopped: Box::pin(Arc::clone(&stop.notify).notified_owned()),
+        stopped,
         listening: false,
-        stop: Arc::clone(stop),
+        stop,
         finishing: false,
-    };
-    async move {
-        let _place = place;
-        life.await;
     }
 }
 
@@ -221,10 +266,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_says_how_long_it_is() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let length = format!("content-length: {}\r\n", body.len());
-        assert!(head.contains(&length), "{length}");
+    fn the_refusals_say_how_long_they_are() {
+        for refusal in [FULL, TLS_ONLY] {
+            let text = std::str::from_utf8(refusal).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let length = format!("content-length: {}\r\n", body.len());
+            assert!(head.contains(&length), "{length}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! that every route is.
 
 mod bodies;
+mod needs;
 
 use utoipa::OpenApi;
 
@@ -13,7 +14,9 @@ use self::bodies::Results;
 /// The description of the HTTP API.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+    let mut document = Document::openapi();
+    needs::describe(&mut document);
+    document
 }
 
 #[derive(OpenApi)]
@@ -26,7 +29,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
             (`deadline`), 507 (`full`) and 500 (`internal`) are possible wherever keys are concerned, \
             each 503 but `unanswered` with `Retry-After`; 408 (`body_timeout`) and 413 \
             (`body_too_large`) wherever a body is sent, and 406 (`not_acceptable`) when the Accept \
-            header leaves out JSON. Answers carry `X-Request-Id`: the request's own, if it has \
+            header leaves out JSON. Where a node has tokens, every operation but those without `security` \
+            needs one, of the role named there or above: read, write, admin; without tokens none does. \
+            Answers carry `X-Request-Id`: the request's own, if it has \
             one of at most 128 visible ASCII characters. One trailing slash on a path is forgiven.",
     ),
     paths(

@@ -1,13 +1,14 @@
 //! The routes, and how many requests each was asked.
 //!
-//! The table here is the one place that says which paths there are and which methods each takes;
-//! the front dispatches by it, `405` quotes it, the counters are labelled by it and the OpenAPI
-//! document is tested against it.
+//! The table here is the one place that says which paths there are, which methods each takes and
+//! what it takes to ask for it; the front dispatches by it, `405` quotes it, the counters are labelled
+//! by it and the OpenAPI document is tested against it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, StatusCode};
 
+use crate::access::Need;
 use crate::metrics::Labels;
 
 /// Where a request goes.
@@ -36,11 +37,36 @@ pub(super) struct Entry {
     pub(super) route: Route,
     /// The methods, as an `Allow` header lists them.
     pub(super) allow: &'static str,
+    /// What a client must be allowed to.
+    needs: Needs,
 }
 
-const fn entry(path: &'static str, route: Route, allow: &'static str) -> Entry {
-    Entry { path, route, allow }
+const fn entry(path: &'static str, route: Route, allow: &'static str, needs: Needs) -> Entry {
+    Entry {
+        path,
+        route,
+        allow,
+        needs,
+    }
 }
+
+/// What requests of a route need: those that only look (GET and HEAD), and all others.
+#[derive(Clone, Copy, Debug)]
+struct Needs {
+    look: Need,
+    change: Need,
+}
+
+const fn needs(look: Need, change: Need) -> Needs {
+    Needs { look, change }
+}
+
+const NOTHING: Needs = needs(Need::Nothing, Need::Nothing);
+/// What a node says of itself.
+const FIGURES: Needs = needs(Need::Read, Need::Admin);
+const KEYS: Needs = needs(Need::Read, Need::Write);
+/// Every line is judged by itself.
+const LINES: Needs = needs(Need::Read, Need::Read);
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -51,20 +77,20 @@ const KEY: &str = "/{key}";
 
 /// All paths, the busiest one first.
 pub(super) static ROUTES: [Entry; 11] = [
-    entry("/api", Route::Api, READ_AND_WRITE),
-    entry("/api/batch", Route::Batch, "POST, OPTIONS"),
-    entry("/api/locate", Route::Locate, READ),
-    entry("/counters/{key}", Route::Counters, READ_PUT_DELETE),
-    entry("/", Route::Health, READ),
-    entry("/healthcheck", Route::Health, READ),
-    entry("/ready", Route::Ready, READ),
-    entry("/status", Route::Status, READ),
-    entry("/metrics", Route::Metrics, READ),
-    entry("/handoff", Route::Handoff, READ_AND_SET),
-    entry("/openapi.json", Route::OpenApi, READ),
+    entry("/api", Route::Api, READ_AND_WRITE, KEYS),
+    entry("/api/batch", Route::Batch, "POST, OPTIONS", LINES),
+    entry("/api/locate", Route::Locate, READ, KEYS),
+    entry("/counters/{key}", Route::Counters, READ_PUT_DELETE, KEYS),
+    entry("/", Route::Health, READ, NOTHING),
+    entry("/healthcheck", Route::Health, READ, NOTHING),
+    entry("/ready", Route::Ready, READ, NOTHING),
+    entry("/status", Route::Status, READ, FIGURES),
+    entry("/metrics", Route::Metrics, READ, FIGURES),
+    entry("/handoff", Route::Handoff, READ_AND_SET, FIGURES),
+    entry("/openapi.json", Route::OpenApi, READ, NOTHING),
 ];
 
-static UNKNOWN: Entry = entry("", Route::Unknown, "");
+static UNKNOWN: Entry = entry("", Route::Unknown, "", NOTHING);
 
 impl Entry {
     /// The entry of a path. One trailing slash is forgiven.
@@ -85,6 +111,15 @@ impl Entry {
         match path.strip_prefix(stem)? {
             "" => Some(""),
             behind => behind.strip_prefix('/'),
+        }
+    }
+
+    /// What a request with this method needs. What methods there are is no secret.
+    pub(super) fn need(&self, method: &Method) -> Need {
+        match *method {
+            Method::OPTIONS => Need::Nothing,
+            Method::GET | Method::HEAD => self.needs.look,
+            _ => self.needs.change,
         }
     }
 

@@ -1,5 +1,6 @@
 //! `GET /metrics`: every figure of the node, each with what it means.
 
+mod access;
 mod replication;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,8 @@ pub(super) fn text(shared: &Shared) -> String {
     replication::write(shared, &mut sheet);
     peers(shared, &mut sheet);
     security(shared, &mut sheet);
+    let context = &shared.context;
+    access::write(&context.access, context.tls.as_ref(), &mut sheet);
     writers(shared, &mut sheet);
     door(shared, &mut sheet);
     sheet.into_text()

@@ -25,8 +25,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+
+use crate::door::tls::Socket;
 
 /// How long a connection that was answered early is read from before it is closed.
 const LINGER: Duration = Duration::from_secs(1);
@@ -105,7 +106,7 @@ impl State {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Stream {
-    tcp: TcpStream,
+    tcp: Socket,
     state: Arc<State>,
     times: Times,
     watch: Watch,
@@ -150,7 +151,7 @@ struct Closing {
 
 impl Stream {
     pub(super) fn new(
-        tcp: TcpStream,
+        tcp: Socket,
         state: Arc<State>,
         times: Times,
         dropped: Arc<Dropped>,
@@ -307,9 +308,14 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let done = Pin::new(&mut this.tcp).poll_flush(cx);
+        if done.is_pending() {
+            // What is encrypted already waits like any other part of an answer.
+            return this.wrote(cx, Poll::Pending).map_ok(|_| ());
+        }
         // It is asked for when everything is written: the client has caught up.
         this.behind = None;
-        Pin::new(&mut this.tcp).poll_flush(cx)
+        done
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

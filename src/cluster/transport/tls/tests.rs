@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::*;
+use crate::files::LOOK_EVERY;
 
 /// An authority, and a directory with its certificate and those that it has signed.
 struct Authority {
@@ -250,6 +251,11 @@ fn a_certificate_is_for_the_names_in_it() {
     let address = SanType::IpAddress("::1".parse().unwrap());
     assert!(check(vec![address], "two@[::1]"));
     assert!(!check(Vec::new(), "two@a.example"));
+    // The certificates of doors and clients are for no node, whatever hosts they name.
+    for other in ["smache:doors", "smache:client:one"] {
+        let other = SanType::URI(Ia5String::try_from(other).unwrap());
+        assert!(!check(vec![other, dns("a.example")], "one@a.example"));
+    }
     // Neither do URIs of others name a node.
     let foreign = SanType::URI(Ia5String::try_from("other:node:one@a.example").unwrap());
     assert!(!check(vec![foreign], "one@a.example"));

@@ -16,6 +16,8 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// What stands before a node's name in a certificate.
 pub const NODE_URI: &str = "smache:node:";
+/// How all names begin that say what a certificate is for in Smache's own words: nodes, doors, clients.
+const OWN_URI: &str = "smache:";
 
 /// Verifies that a server's certificate leads to an authority, is meant for servers, and has not
 /// ended; not which address it is for, which a node's certificate does not know.
@@ -111,12 +113,12 @@ impl ServerCertVerifier for ChainVerifier {
 pub fn vouches(certificate: &CertificateDer<'_>, node_name: &str) -> Result<(), String> {
     let parsed = webpki::EndEntityCert::try_from(certificate)
         .map_err(|why| format!("is not a certificate: {why}"))?;
-    let mut named = parsed
-        .valid_uri_names()
-        .filter_map(|uri| uri.strip_prefix(NODE_URI))
-        .peekable();
-    if named.peek().is_some() {
-        let named: Vec<&str> = named.collect();
+    let own = parsed.valid_uri_names();
+    let named: Vec<&str> = own
+        .filter(|uri| uri.starts_with(OWN_URI))
+        .map(|uri| uri.strip_prefix(NODE_URI).unwrap_or(uri))
+        .collect();
+    if !named.is_empty() {
         return match named.contains(&node_name) {
             true => Ok(()),
             false => Err(format!("is for {}, not for {node_name}", named.join(", "))),
