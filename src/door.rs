@@ -5,3 +5,4 @@
 //! decides nothing else: what a command means is the same behind every door.
 
 pub mod http;
+pub mod resp;

@@ -1,0 +1,6 @@
+//! The Redis protocol door.
+
+mod inline;
+mod number;
+mod reply;
+pub mod request;
