@@ -4,5 +4,7 @@
 //! [`Router`](crate::router::Router) and turns the reply into bytes. It admits or refuses work, and
 //! decides nothing else: what a command means is the same behind every door.
 
+mod hold;
 pub mod http;
+mod patience;
 pub mod resp;

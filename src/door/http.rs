@@ -29,7 +29,6 @@ mod failure;
 mod form;
 mod front;
 mod handoff;
-mod hold;
 mod id;
 mod idempotency;
 mod lines;
@@ -59,6 +58,7 @@ pub use self::openapi::document;
 
 use self::front::{Front, Shared};
 use self::stream::State;
+use super::hold::{self, Budget};
 use crate::clock::Clock;
 use crate::command::{Command, OperationId};
 use crate::config::Config;
@@ -136,6 +136,11 @@ impl Door {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    /// The memory that it shares with the other doors.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.shared.budget)
     }
 
     /// What `GET /metrics` answers.

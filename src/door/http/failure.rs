@@ -10,6 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use super::hold;
 use crate::command::{self, json};
 use crate::key;
 use crate::router;
@@ -178,6 +179,12 @@ impl Failure {
             }
         }
         response
+    }
+}
+
+impl From<hold::Refused> for Failure {
+    fn from(refused: hold::Refused) -> Failure {
+        Failure::busy("overloaded", refused.to_string())
     }
 }
 
