@@ -15,7 +15,7 @@ mod reserve;
 mod seldom;
 
 use reserve::{Reserve, is_exhaustion};
-use seldom::Seldom;
+pub(crate) use seldom::Seldom;
 
 /// The pause after an error that may last, and nothing else can be done about.
 const PAUSE: Duration = Duration::from_millis(100);

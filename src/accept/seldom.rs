@@ -9,14 +9,14 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Counts what happens, and says when to tell of it: at once, then every ten seconds at most.
 #[derive(Debug, Default)]
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     told: Option<Instant>,
     untold: u64,
 }
 
 impl Seldom {
     /// It has happened again. If it is time to tell: how often since it was told last.
-    pub(super) fn happened(&mut self) -> Option<u64> {
+    pub(crate) fn happened(&mut self) -> Option<u64> {
         self.untold += 1;
         let now = Instant::now();
         if self.told.is_some_and(|told| now < told + EVERY) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::value::{Reject, check_cluster_name, check_node_name, uplink};
-use super::{Config, Secret, policy};
+use super::{Config, RESP_PORT_OFFSET, Secret, policy};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT};
 
 /// Fewest bytes of a cookie that guards a cluster beyond loopback.
@@ -74,6 +74,7 @@ impl Config {
     /// The first that cannot stand.
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_names()?;
+        self.validate_doors()?;
         self.validate_certificates()?;
         self.validate_cluster()?;
         self.validate_replication()?;
@@ -91,6 +92,20 @@ impl Config {
         };
         uplink(advertise).map_err(named("cluster-advertise"))?;
         Ok(())
+    }
+
+    fn validate_doors(&self) -> Result<(), Invalid> {
+        match self.wanted_resp_port() {
+            None if self.resp => invalid(
+                "resp-port",
+                format!(
+                    "{} + {RESP_PORT_OFFSET} is no port",
+                    self.http_port.number()
+                ),
+                "a resp-port of its own beside so high a port",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Certificates are there as a whole or not at all: half of them would look like TLS.
@@ -294,6 +309,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::config::Port;
 
     fn refused(change: impl FnOnce(&mut Config)) -> Invalid {
         let mut config = Config::default();
@@ -355,7 +371,8 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 28] = [
+        let changes: [(&str, Change); 29] = [
+            ("resp-port", |c| c.http_port = Port::Exactly(65_000)),
             ("min-members", |c| c.min_members = 1_025),
             ("backups", |c| c.backups = 4),
             ("policies", |c| {

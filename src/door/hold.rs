@@ -169,6 +169,14 @@ impl Hold {
         done
     }
 
+    /// [`Hold::set`] for what is there already and must be kept. See the module.
+    pub(crate) fn must(&mut self, bytes: usize) {
+        if !self.try_set(bytes) {
+            self.budget.used.fetch_add(bytes - self.bytes, Relaxed);
+            self.bytes = bytes;
+        }
+    }
+
     /// What it has.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

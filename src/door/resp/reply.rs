@@ -261,6 +261,24 @@ impl Out {
         }
     }
 
+    /// Puts what was written elsewhere behind what is here.
+    pub(super) fn append(&mut self, other: Out) {
+        // What is long changes hands; what is short is copied, and this buffer used again.
+        if self.bytes.is_empty() && other.bytes.len() > self.bytes.capacity() {
+            self.bytes = other.bytes;
+        } else {
+            self.bytes.extend_from_slice(&other.bytes);
+        }
+    }
+
+    /// Begins anew, with a buffer of about so much at most.
+    pub(super) fn clear(&mut self, kept: usize) {
+        self.bytes.clear();
+        if self.bytes.capacity() > kept * 4 {
+            self.bytes.shrink_to(kept);
+        }
+    }
+
     /// Takes back what was written after it was so long.
     pub(super) fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len);

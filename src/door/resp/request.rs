@@ -345,6 +345,15 @@ impl<'a> Arguments<'a> {
         places.iter().map(|place| &self.buffer[place.range()])
     }
 
+    /// Those from this one on, as if they were a request.
+    #[must_use]
+    pub fn tail(&self, first: usize) -> Tail<'_> {
+        Tail {
+            buffer: self.buffer,
+            places: self.places.get(first..).unwrap_or_default(),
+        }
+    }
+
     /// Takes the request out of the buffer, so that its arguments can be kept without a copy.
     #[must_use]
     pub fn take(self) -> Taken<'a> {
@@ -360,6 +369,35 @@ impl Index<usize> for Arguments<'_> {
 
     fn index(&self, index: usize) -> &[u8] {
         &self.buffer[self.places[index].range()]
+    }
+}
+
+/// Some of the arguments of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Tail<'a> {
+    buffer: &'a [u8],
+    places: &'a [Place],
+}
+
+impl<'a> Tail<'a> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// One of them, if there are so many.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.places
+            .get(index)
+            .map(|place| &self.buffer[place.range()])
     }
 }
 
