@@ -138,6 +138,12 @@ impl Door {
         }
     }
 
+    /// Tells the figures of the Redis protocol's door too. Only the first one counts.
+    pub(crate) fn tell_of(&self, resp: super::resp::Door) {
+        // A second one would be a mistake without consequence.
+        let _ = self.shared.resp.set(resp);
+    }
+
     /// The memory that it shares with the other doors.
     pub(crate) fn budget(&self) -> Arc<Budget> {
         Arc::clone(&self.shared.budget)

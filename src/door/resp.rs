@@ -30,6 +30,7 @@ mod pause;
 mod queue;
 mod reply;
 pub mod request;
+mod scrape;
 mod server;
 mod session;
 mod table;
@@ -52,6 +53,7 @@ use super::hold::Budget;
 use crate::accept::Seldom;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Sheet;
 use crate::node::status::{Readiness, Reporter};
 use crate::router::Router;
 
@@ -189,5 +191,10 @@ impl Door {
             let _ = self.shared.address.set(address);
         }
         listener::serve(&self.shared, listener, shutdown).await;
+    }
+
+    /// Puts the door's figures on a sheet.
+    pub(crate) fn tell(&self, sheet: &mut Sheet) {
+        scrape::write(&self.shared, sheet);
     }
 }

@@ -22,6 +22,9 @@ pub(super) fn text(shared: &Shared) -> String {
     security(shared, &mut sheet);
     writers(shared, &mut sheet);
     door(shared, &mut sheet);
+    if let Some(resp) = shared.resp.get() {
+        resp.tell(&mut sheet);
+    }
     sheet.into_text()
 }
 

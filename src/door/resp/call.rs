@@ -177,6 +177,7 @@ async fn together(
 fn reply_bytes(reply: &Reply) -> usize {
     match reply {
         Reply::Value(Some(entry)) | Reply::Stored { entry, .. } => entry.data.len(),
+        Reply::Answer { answer, .. } => answer.bytes(),
         Reply::Value(None) | Reply::Deleted(_) | Reply::ConditionFailed { .. } => 0,
     }
 }

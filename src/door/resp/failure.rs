@@ -25,6 +25,8 @@ impl Refusal {
     pub(super) const SYNTAX: Refusal = Refusal::of("ERR syntax error");
     pub(super) const NOT_INTEGER: Refusal =
         Refusal::of("ERR value is not an integer or out of range");
+    pub(super) const NOT_FLOAT: Refusal = Refusal::of("ERR value is not a valid float");
+    pub(super) const NO_SUCH_KEY: Refusal = Refusal::of("ERR no such key");
     pub(super) const TIMEOUT_NOT_INTEGER: Refusal =
         Refusal::of("ERR timeout is not an integer or out of range");
     pub(super) const TIMEOUT_NEGATIVE: Refusal = Refusal::of("ERR timeout is negative");
@@ -93,6 +95,15 @@ impl From<&command::Error> for Refusal {
                 Refusal::of("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
             }
             command::Error::NotANumber => Refusal::NOT_INTEGER,
+            command::Error::NotAFloat => Refusal::NOT_FLOAT,
+            command::Error::FloatOverflow => {
+                Refusal::of("ERR increment would produce NaN or Infinity")
+            }
+            command::Error::IndexOutOfRange => Refusal::of("ERR index out of range"),
+            command::Error::NoSuchKey => Refusal::NO_SUCH_KEY,
+            command::Error::NotAFlag
+            | command::Error::NotACollection(_)
+            | command::Error::AnswerTooLarge { .. } => Refusal::text(format!("ERR {error}")),
             command::Error::Overflow { .. } => {
                 Refusal::of("ERR increment or decrement would overflow")
             }
