@@ -13,17 +13,22 @@
 //!
 //! [`Command`]: crate::command::Command
 
+mod answer;
 mod call;
+mod carry;
 mod client;
 mod clients;
 mod command;
 mod config;
 mod connection;
+mod expire;
 mod failure;
 mod glob;
 mod help;
 mod info;
 mod inline;
+mod keys;
+mod lifetime;
 mod listener;
 mod number;
 mod pause;
@@ -33,6 +38,7 @@ pub mod request;
 mod scrape;
 mod server;
 mod session;
+mod strings;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};

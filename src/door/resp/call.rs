@@ -18,7 +18,8 @@ use super::reply::Out;
 use super::request::{Arguments, Taken};
 use super::session::Session;
 use super::table::{Entry, TABLE};
-use crate::command::{Command, Reply};
+use crate::clock::UnixMs;
+use crate::command::{Answer, Command, Condition, Operation, Reply};
 use crate::door::hold::{Hold, LARGE_BYTES};
 use crate::key::Key;
 use crate::router::{self, Begun};
@@ -127,6 +128,102 @@ impl Call<'_> {
             out
         };
         Ok(Flow::Later(Later::new(touches, reply)))
+    }
+}
+
+impl Call<'_> {
+    /// As [`Call::execute`], for an operation of a type.
+    pub(super) fn operate(
+        self,
+        key: Key,
+        operation: Operation,
+        write: impl FnOnce(&mut Out, Answer) -> Result<(), Refusal> + Send + 'static,
+    ) -> Answered {
+        let command = typed(key, operation);
+        self.execute(command, |out, reply| write(out, answer_of(reply)?))
+    }
+
+    /// Carries out several commands, of which later ones follow from what earlier ones came to.
+    /// `steps` says so in order, and writes the reply.
+    pub(super) fn step_by_step<F>(
+        self,
+        touches: Touches,
+        steps: impl FnOnce(Steps, Out) -> F,
+    ) -> Answered
+    where
+        F: Future<Output = Result<Out, Refusal>> + Send + 'static,
+    {
+        let place = Place::take(self.shared)?;
+        let steps_of = Steps {
+            shared: Arc::clone(self.shared),
+            deadline: self.deadline(),
+        };
+        let protocol = self.out.protocol();
+        let making = steps(steps_of, Out::new(protocol));
+        let reply = async move {
+            let made = making.await;
+            drop(place);
+            made.unwrap_or_else(|refusal| {
+                let mut out = Out::new(protocol);
+                refusal.write(&mut out);
+                out
+            })
+        };
+        Ok(Flow::Later(Later::new(touches, reply)))
+    }
+}
+
+/// The commands of one request, one after the other, before one deadline.
+#[derive(Clone, Debug)]
+pub(super) struct Steps {
+    shared: Arc<Shared>,
+    pub(super) deadline: Instant,
+}
+
+impl Steps {
+    /// Carries one out.
+    pub(super) async fn execute(&self, command: &Command) -> Result<Reply, Refusal> {
+        let router = &self.shared.context.router;
+        Ok(router.execute(command, self.deadline).await?.reply)
+    }
+
+    /// Carries one out that is an operation of a type.
+    pub(super) async fn operate(&self, key: Key, operation: Operation) -> Result<Answer, Refusal> {
+        answer_of(self.execute(&typed(key, operation)).await?)
+    }
+
+    /// Carries several out, which may be under way together. The first that fails ends it.
+    pub(super) async fn execute_all(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Refusal> {
+        let begun = commands.iter().map(|_| Begun::Not).collect();
+        let replies = together(&self.shared, commands, begun, self.deadline).await?;
+        Ok(replies.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// The memory of the doors, for values that are held on their way.
+    pub(super) fn hold(&self, bytes: usize) -> Result<Hold, Refusal> {
+        Ok(Hold::take(&self.shared.context.budget, bytes)?)
+    }
+
+    /// The present moment, as the writers have it.
+    pub(super) fn now(&self) -> UnixMs {
+        self.shared.context.clock.now()
+    }
+}
+
+/// An operation of a type on a key.
+pub(super) fn typed(key: Key, operation: Operation) -> Command {
+    Command::Typed {
+        key,
+        operation: Box::new(operation),
+        condition: Condition::None,
+    }
+}
+
+/// What an operation answered.
+pub(super) fn answer_of(reply: Reply) -> Result<Answer, Refusal> {
+    match reply {
+        Reply::Answer { answer, .. } => Ok(answer),
+        _ => Err(Refusal::UNEXPECTED),
     }
 }
 

@@ -130,6 +130,11 @@ impl Out {
         self.line(b':', digits.format(value).as_bytes());
     }
 
+    /// A whole number, as it is written.
+    pub(super) fn integer_text(&mut self, digits: &[u8]) {
+        self.line(b':', digits);
+    }
+
     /// A number of things.
     pub(super) fn length(&mut self, value: usize) {
         self.integer(i64::try_from(value).unwrap_or(i64::MAX));

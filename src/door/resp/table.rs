@@ -8,10 +8,12 @@
 use std::sync::LazyLock;
 
 use super::call::Run;
-use super::{client, command, config, info, server, session};
+use super::{client, command, config, info, keys, server, session, strings};
 
 /// All commands, by group, in the order in which Redis names its groups.
 pub(super) static GROUPS: &[Group] = &[
+    Group::new("generic", keys::COMMANDS),
+    Group::new("string", strings::COMMANDS),
     Group::new("connection", session::COMMANDS),
     Group::new("connection", client::COMMANDS),
     Group::new("server", server::COMMANDS),
