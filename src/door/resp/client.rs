@@ -1,6 +1,7 @@
 //! `CLIENT`: the connections of this node's door, this one and the others.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::call::{Answered, Call, Flow};
@@ -151,7 +152,14 @@ fn setinfo(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     ok(call)
 }
 
+/// The connection is asking for this: it need not be counted before it can be told.
+fn note(call: &Call<'_>) {
+    let client = &call.session.client;
+    client.entry.store(call.entry.index, Ordering::Relaxed);
+}
+
 fn info(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
+    note(&call);
     let mut text = String::new();
     let now = call.shared.context.clock.now();
     call.session.client.describe(now, &mut text);
@@ -195,6 +203,7 @@ fn list(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         }
         Some(_) => return Err(Refusal::SYNTAX),
     }
+    note(&call);
     let now = call.shared.context.clock.now();
     let mut text = String::new();
     for client in clients {

@@ -115,32 +115,30 @@ fn flags(spec: &Spec) -> Vec<&'static str> {
     names
 }
 
-/// The categories that Redis's access lists have.
+/// The categories that Redis's access lists have, in its order.
 fn categories(entry: &Entry) -> Vec<&'static str> {
     let spec = entry.spec;
-    let group = match entry.group {
-        "generic" => Some("@keyspace"),
-        "string" => Some("@string"),
-        "hash" => Some("@hash"),
-        "list" => Some("@list"),
-        "set" => Some("@set"),
-        "pubsub" => Some("@pubsub"),
-        "connection" => Some("@connection"),
-        _ => None,
-    };
+    let group = |group: &str| entry.group == group;
     let categories = [
+        (group("generic"), "@keyspace"),
         (spec.flags.has(Flags::READ), "@read"),
         (spec.flags.has(Flags::WRITE), "@write"),
+        (group("set"), "@set"),
+        (group("list"), "@list"),
+        (group("hash"), "@hash"),
+        (group("string"), "@string"),
+        (group("pubsub"), "@pubsub"),
         (spec.flags.has(Flags::ADMIN), "@admin"),
         (spec.flags.has(Flags::FAST), "@fast"),
         (!spec.flags.has(Flags::FAST), "@slow"),
         (spec.flags.has(Flags::BLOCKING), "@blocking"),
         (spec.flags.has(Flags::DANGEROUS), "@dangerous"),
+        (group("connection"), "@connection"),
     ];
     let set = categories
         .into_iter()
         .filter_map(|(set, name)| set.then_some(name));
-    set.chain(group).collect()
+    set.collect()
 }
 
 fn words(out: &mut Out, words: &[&str]) {

@@ -353,10 +353,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         match flow {
             Ok(Flow::Done) => {}
-            Ok(Flow::Later(later)) => {
-                self.queue.push(cx, later, silent, request_bytes);
-                return;
-            }
+            // Begun, so that it is under way before the next one is looked at.
+            Ok(Flow::Later(mut later)) => match later.reply.as_mut().poll(cx) {
+                Poll::Ready(reply) => out.append(reply),
+                Poll::Pending => {
+                    self.queue.push(later, silent, request_bytes);
+                    return;
+                }
+            },
             Err(refusal) => {
                 out.truncate(start);
                 refusal.write(out);

@@ -169,21 +169,8 @@ impl Queue {
         self.ready_bytes += bytes;
     }
 
-    /// Puts a reply that comes later behind all others, and begins it.
-    pub(super) fn push(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut later: Later,
-        silent: bool,
-        request_bytes: usize,
-    ) {
-        if let Poll::Ready(reply) = later.reply.as_mut().poll(cx) {
-            if !silent {
-                self.ready_bytes += reply.len();
-                self.tail.append(reply);
-            }
-            return;
-        }
+    /// Puts a reply that comes later behind all others. It has begun, and is not ready.
+    pub(super) fn push(&mut self, later: Later, silent: bool, request_bytes: usize) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
             self.slots.push_back(Slot::Ready(tail));
@@ -281,8 +268,8 @@ mod tests {
         let mut queue = Queue::new();
         let (tell_first, first) = later(Touches::one(b"a", true));
         let (tell_second, second) = later(Touches::one(b"b", true));
-        queue.push(&mut cx, first, false, 10);
-        queue.push(&mut cx, second, false, 20);
+        queue.push(first, false, 10);
+        queue.push(second, false, 20);
         queue.tail(Protocol::Resp2).simple("third");
         queue.grew(8);
         assert!(queue.disturbs(&Touches::one(b"a", false)));
@@ -306,9 +293,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut queue = Queue::new();
         let (tell, waits) = later(Touches::All);
-        queue.push(&mut cx, waits, true, 1);
-        let ready = Later::new(Touches::All, async { out("ready") });
-        queue.push(&mut cx, ready, true, 1);
+        queue.push(waits, true, 1);
         tell.send("told").unwrap();
         let mut sent = Out::default();
         queue.poll(&mut cx, &mut sent);
@@ -317,18 +302,17 @@ mod tests {
 
     #[test]
     fn it_is_bounded() {
-        let mut cx = Context::from_waker(Waker::noop());
         let mut queue = Queue::new();
         let mut tells = Vec::new();
         while !queue.is_full() {
             let (tell, waits) = later(Touches::one(b"a", false));
-            queue.push(&mut cx, waits, false, 1);
+            queue.push(waits, false, 1);
             tells.push(tell);
         }
         assert_eq!(tells.len(), WAITING_MAX);
         let mut queue = Queue::new();
         let (_tell, waits) = later(Touches::All);
-        queue.push(&mut cx, waits, false, 1);
+        queue.push(waits, false, 1);
         queue.tail(Protocol::Resp2).bulk(&vec![0; READY_BYTES_MAX]);
         queue.grew(READY_BYTES_MAX);
         assert!(queue.is_full());
