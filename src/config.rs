@@ -95,6 +95,8 @@ pub enum LogFormat {
 
 /// The default HTTP port.
 pub const HTTP_PORT: u16 = 4000;
+/// The Redis protocol's port lies this much above the HTTP port: 6379 above 4000.
+pub const RESP_PORT_OFFSET: u16 = 2379;
 /// The cluster port lies this much above the HTTP port.
 pub const CLUSTER_PORT_OFFSET: u16 = 500;
 
@@ -119,6 +121,12 @@ pub struct Config {
     /// Certificates of the authorities (PEM) one of which must have signed those of clients; without
     /// it clients need none.
     pub tls_client_ca: Option<PathBuf>,
+    /// Whether the Redis protocol is spoken.
+    pub resp: bool,
+    /// Address that the Redis protocol's door listens on; `None` is that of the others.
+    pub resp_bind: Option<IpAddr>,
+    /// The Redis protocol's door; `None` prefers the HTTP port + 2379.
+    pub resp_port: Option<Port>,
     /// Address that the cluster listens on.
     pub cluster_bind: IpAddr,
     /// Cluster listener (TCP and UDP); by default the HTTP port + 500.
@@ -188,6 +196,9 @@ pub struct Config {
     pub header_timeout: Duration,
     /// Longest silence on a kept-alive connection, or in the middle of a body.
     pub idle_timeout: Duration,
+    /// Longest silence between requests of a connection that speaks the Redis protocol; zero is for
+    /// ever.
+    pub resp_idle_timeout: Duration,
     /// Longest time for a client to take nothing of its answer.
     pub write_timeout: Duration,
     /// Longest time for a request, retries between nodes included.
@@ -206,6 +217,21 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+impl Config {
+    /// The port of the Redis protocol's door: what is set, or what goes with the HTTP port.
+    #[must_use]
+    pub fn wanted_resp_port(&self) -> Option<Port> {
+        let follows = || match self.http_port {
+            Port::Exactly(0) => Some(Port::Exactly(0)),
+            http => http
+                .number()
+                .checked_add(RESP_PORT_OFFSET)
+                .map(Port::Preferred),
+        };
+        self.resp_port.or_else(follows)
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -218,6 +244,9 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             tls_client_ca: None,
+            resp: true,
+            resp_bind: None,
+            resp_port: None,
             cluster_bind: loopback,
             cluster_port: Port::Preferred(HTTP_PORT + CLUSTER_PORT_OFFSET),
             cluster_advertise: None,
@@ -248,6 +277,7 @@ impl Default for Config {
             door_bytes_max: None,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            resp_idle_timeout: Duration::ZERO,
             write_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(2),
             peer_bytes_max: 64 << 20,

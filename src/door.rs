@@ -6,5 +6,29 @@
 //! same, too: all ask one [`Access`](crate::access::Access), and take connections through [`tls`].
 
 mod bearer;
+mod hold;
 pub mod http;
+mod patience;
+pub mod resp;
 pub mod tls;
+
+use crate::clock::Clock;
+
+/// The doors of a node, closed. They share their memory, and the one of HTTP tells the figures of
+/// all.
+#[must_use]
+pub fn doors(context: http::Context, clock: Clock) -> (http::Door, resp::Door) {
+    let http = http::Door::with_clock(context.clone(), clock.clone());
+    let resp = resp::Door::new(resp::Context {
+        router: context.router,
+        reporter: context.reporter,
+        readiness: context.readiness,
+        config: context.config,
+        access: context.access,
+        tls: context.tls,
+        clock,
+        budget: http.budget(),
+    });
+    http.tell_of(resp.clone());
+    (http, resp)
+}

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -35,7 +36,7 @@ pub use self::serve::serve;
 
 use self::connect::{connect, machine, uplinks};
 use self::security::Doors;
-use self::status::{Readiness, Reporter, State, Status};
+use self::status::{ListenStatus, Readiness, Reporter, State, Status};
 use self::supervisor::{ChildSpec, Supervisor};
 use crate::access::Access;
 use crate::clock::{Clock, UnixMs};
@@ -151,7 +152,8 @@ struct Inner {
     supervisor: Supervisor,
     handoff: Handoff,
     doors: Doors,
-    http: Option<Http>,
+    http: Option<OpenDoor>,
+    resp: Option<OpenDoor>,
     cluster_address: Option<SocketAddr>,
     governor: tokio::task::JoinHandle<()>,
     /// What looks at the doors' files.
@@ -160,16 +162,17 @@ struct Inner {
     _transport: Option<Arc<dyn Transport>>,
 }
 
-struct Http {
+/// A door that is served by a task.
+struct OpenDoor {
     address: SocketAddr,
     close: watch::Sender<bool>,
     served: Mutex<Option<tokio::task::JoinHandle<()>>>,
     cut_off: tokio::task::AbortHandle,
 }
 
-impl std::fmt::Debug for Http {
+impl std::fmt::Debug for OpenDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http")
+        f.debug_struct("OpenDoor")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
@@ -208,6 +211,13 @@ impl Node {
         let http = match options.doors {
             true => Some(ports::listen("HTTP", config.bind, config.http_port).await?),
             false => None,
+        };
+        let resp = match config.wanted_resp_port() {
+            Some(port) if options.doors && config.resp => {
+                let ip = config.resp_bind.unwrap_or(config.bind);
+                Some(ports::listen("the Redis protocol", ip, port).await?)
+            }
+            _ => None,
         };
         let mailbox = Mailbox::default();
         let connected = connect(
@@ -269,16 +279,31 @@ impl Node {
         let supervisor = Supervisor::start(children, supervisor::Limits::default()).await?;
         reporter.watch(supervisor.clone());
         let governor = tokio::spawn(memory::govern(budget, limit));
-        let http = http.map(|listener| {
-            open_http(
-                listener,
-                &config,
-                &doors,
-                &router,
-                &reporter,
-                &readiness,
-                &options.clock,
-            )
+        let context = door::http::Context {
+            router: router.clone(),
+            reporter: reporter.clone(),
+            readiness: readiness.clone(),
+            config: Arc::clone(&config),
+            access: doors.access.clone(),
+            tls: doors.tls.clone(),
+        };
+        // By the writers' clock: what is left of a time to live is theirs to say.
+        let clock = options.clock.clone();
+        let (http_door, resp_door) = door::doors(context, clock);
+        let http = http.map(|listener| open("HTTP", listener, |l, s| http_door.serve(l, s)));
+        let resp =
+            resp.map(|listener| open("the Redis protocol", listener, |l, s| resp_door.serve(l, s)));
+        let (http, resp) = (http.transpose()?, resp.transpose()?);
+        for (what, door) in [("HTTP", &http), ("the Redis protocol", &resp)] {
+            if let Some(door) = door {
+                doors.warn(what, door.address);
+            }
+        }
+        let address = |door: &Option<OpenDoor>| door.as_ref().map(|door| door.address.to_string());
+        reporter.listen(ListenStatus {
+            http: address(&http),
+            resp: address(&resp),
+            cluster: connected.address.map(|address| address.to_string()),
         });
         let watching = match options.doors {
             true => doors.watch(),
@@ -295,7 +320,8 @@ impl Node {
             supervisor,
             handoff,
             doors,
-            http: http.transpose()?,
+            http,
+            resp,
             cluster_address: connected.address,
             governor,
             watching,
@@ -380,8 +406,8 @@ impl Node {
             self.close_doors().await;
         });
         let left = left.await;
-        if let Some(http) = &self.0.http {
-            http.cut_off.abort();
+        for door in self.open_doors() {
+            door.cut_off.abort();
         }
         self.0.readiness.advance(State::Stopped);
         self.0.mailbox.cast(cluster_actor::Message::Depart);
@@ -403,11 +429,18 @@ impl Node {
         let _ = is_done.await;
     }
 
+    fn open_doors(&self) -> impl Iterator<Item = &OpenDoor> {
+        self.0.http.iter().chain(&self.0.resp)
+    }
+
+    /// Lets all doors finish what they have in work, beside each other.
     async fn close_doors(&self) {
-        let Some(http) = &self.0.http else { return };
-        http.close.send_replace(true);
-        let served = http.served.lock().take();
-        if let Some(served) = served {
+        let mut served = Vec::new();
+        for door in self.open_doors() {
+            door.close.send_replace(true);
+            served.extend(door.served.lock().take());
+        }
+        for served in served {
             // It fails only if the door panicked, and then it is closed as well.
             let _ = served.await;
         }
@@ -429,6 +462,12 @@ impl Node {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.0.http.as_ref().map(|http| http.address)
+    }
+
+    /// Where the Redis protocol's door listens.
+    #[must_use]
+    pub fn resp_address(&self) -> Option<SocketAddr> {
+        self.0.resp.as_ref().map(|resp| resp.address)
     }
 
     /// Where other nodes connect to.
@@ -507,37 +546,24 @@ fn writers(
     (0..count).map(|_| Writer::new(options.clone())).collect()
 }
 
-fn open_http(
+/// Has a door served by a task, until it is told to close.
+fn open<F: Future<Output = ()> + Send + 'static>(
+    what: &'static str,
     listener: tokio::net::TcpListener,
-    config: &Arc<Config>,
-    doors: &Doors,
-    router: &Router,
-    reporter: &Reporter,
-    readiness: &Readiness,
-    clock: &Clock,
-) -> Result<Http, Error> {
+    serve: impl FnOnce(tokio::net::TcpListener, BoxFuture<'static, ()>) -> F,
+) -> Result<OpenDoor, Error> {
     let address = listener.local_addr().map_err(|error| Error::Listen {
-        what: "HTTP",
-        address: SocketAddr::new(config.bind, config.http_port.number()),
+        what,
+        address: SocketAddr::from(([0, 0, 0, 0], 0)),
         error,
     })?;
-    let context = door::http::Context {
-        router: router.clone(),
-        reporter: reporter.clone(),
-        readiness: readiness.clone(),
-        config: Arc::clone(config),
-        access: doors.access.clone(),
-        tls: doors.tls.clone(),
-    };
-    doors.warn("HTTP", address);
-    // By the writers' clock: what is left of a time to live is theirs to say.
-    let door = door::http::Door::with_clock(context, clock.clone());
     let (close, mut closing) = watch::channel(false);
-    let served = tokio::spawn(door.serve(listener, async move {
+    let closed = Box::pin(async move {
         // An error means that the node itself is gone.
         let _ = closing.wait_for(|closing| *closing).await;
-    }));
-    Ok(Http {
+    });
+    let served = tokio::spawn(serve(listener, closed));
+    Ok(OpenDoor {
         address,
         close,
         cut_off: served.abort_handle(),

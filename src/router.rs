@@ -33,6 +33,7 @@ use crate::cluster::codec::PartitionSet;
 use crate::cluster::peer::{self, Peers};
 use crate::command::{self, Command, EntryRef, OperationId, Reply};
 use crate::key::{self, KeyInteger, PartitionId};
+use crate::replication::Ticket;
 use crate::version::NodeId;
 use crate::writer::{self, Outcome, Role, Sum, Writer};
 
@@ -180,6 +181,18 @@ struct Inner {
     origin: u128,
     next_operation: AtomicU64,
     members_min: usize,
+}
+
+/// How far a command got at once; see [`Router::begin`].
+#[derive(Debug)]
+pub enum Begun {
+    /// To its end.
+    Done(Result<Reply, Error>),
+    /// It is applied, and the copies are to confirm it: [`Router::confirmed`] waits for them.
+    Applied(Reply, Ticket),
+    /// Not at all: its key is another node's, or others wait before it. [`Router::execute`] finds
+    /// the way.
+    Not,
 }
 
 /// A command on its way to its owner.
@@ -354,6 +367,52 @@ impl Router {
         let result = self.writer(partition).read(partition, key, read)?;
         self.0.local.fetch_add(1, Ordering::Relaxed);
         Some(result)
+    }
+
+    /// Carries a command out as far as that goes without waiting, for a door that has many to begin.
+    /// Once this returns, what was applied is seen by whatever is begun later.
+    #[must_use]
+    pub fn begin(&self, command: &Command) -> Begun {
+        let partition = key::partition(command.key().as_bytes());
+        let map = self.0.map.load();
+        if let Err(error) = self.check_members(&map, command) {
+            return Begun::Done(Err(error));
+        }
+        if map.owner(partition) != Some(self.0.me) {
+            return Begun::Not;
+        }
+        let writer = self.writer(partition);
+        let begun = match writer.apply_inline(partition, command, None) {
+            None | Some(Ok(Outcome::Elsewhere)) => return Begun::Not,
+            Some(Err(error)) => Begun::Done(Err(error.into())),
+            Some(Ok(Outcome::Done(reply, None))) => Begun::Done(Ok(reply)),
+            Some(Ok(Outcome::Done(reply, Some(ticket)))) => Begun::Applied(reply, ticket),
+            Some(Ok(Outcome::Forgotten)) => Begun::Done(Err(Error::Unanswered)),
+        };
+        if !matches!(begun, Begun::Done(Err(_))) {
+            self.0.local.fetch_add(1, Ordering::Relaxed);
+        }
+        begun
+    }
+
+    /// Waits until the copies have a command that was begun.
+    ///
+    /// # Errors
+    /// When they have not in time, or follow another owner: it may be lost then, or not.
+    pub async fn confirmed(
+        &self,
+        reply: Reply,
+        ticket: Ticket,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        match in_time(ticket.done(), deadline).await {
+            Ok(true) => Ok(reply),
+            Ok(false) => Err(self.superseded()),
+            Err(error) => {
+                self.0.deadlines.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        }
     }
 
     /// Carries a command out, wherever its key lives.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::value::{Reject, check_cluster_name, check_node_name, uplink};
-use super::{Config, Secret, policy};
+use super::{Config, RESP_PORT_OFFSET, Secret, policy};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT};
 
 /// Fewest bytes of a cookie that guards a cluster beyond loopback.
@@ -75,6 +75,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_names()?;
         self.validate_doors()?;
+        self.validate_resp_port()?;
         self.validate_certificates()?;
         self.validate_cluster()?;
         self.validate_replication()?;
@@ -105,6 +106,21 @@ impl Config {
                 "tls-client-ca",
                 "it means nothing while the doors do not speak TLS",
                 "tls-cert and tls-key as well",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// As below, of the Redis protocol's port.
+    fn validate_resp_port(&self) -> Result<(), Invalid> {
+        match self.wanted_resp_port() {
+            None if self.resp => invalid(
+                "resp-port",
+                format!(
+                    "{} + {RESP_PORT_OFFSET} is no port",
+                    self.http_port.number()
+                ),
+                "a resp-port of its own beside so high a port",
             ),
             _ => Ok(()),
         }
@@ -311,6 +327,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::config::Port;
 
     fn refused(change: impl FnOnce(&mut Config)) -> Invalid {
         let mut config = Config::default();
@@ -388,7 +405,8 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 28] = [
+        let changes: [(&str, Change); 29] = [
+            ("resp-port", |c| c.http_port = Port::Exactly(65_000)),
             ("min-members", |c| c.min_members = 1_025),
             ("backups", |c| c.backups = 4),
             ("policies", |c| {

@@ -30,7 +30,6 @@ mod failure;
 mod form;
 mod front;
 mod handoff;
-mod hold;
 mod id;
 mod idempotency;
 mod lines;
@@ -60,6 +59,7 @@ pub use self::openapi::document;
 
 use self::front::{Front, Shared};
 use self::stream::State;
+use super::hold::{self, Budget};
 use super::tls::{Acceptor, Speaks, Tls};
 use crate::access::Access;
 use crate::clock::Clock;
@@ -147,6 +147,17 @@ impl Door {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    /// Tells the figures of the Redis protocol's door too. Only the first one counts.
+    pub(crate) fn tell_of(&self, resp: super::resp::Door) {
+        // A second one would be a mistake without consequence.
+        let _ = self.shared.resp.set(resp);
+    }
+
+    /// The memory that it shares with the other doors.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.shared.budget)
     }
 
     /// What `GET /metrics` answers.

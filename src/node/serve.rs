@@ -61,8 +61,12 @@ fn announce(node: &Node) {
         .cluster_address()
         .map(|a| format!(" cluster={a}"))
         .unwrap_or_default();
+    let resp = node
+        .resp_address()
+        .map(|a| format!(" resp={a}"))
+        .unwrap_or_default();
     let line = format!(
-        "listening node={}{http}{cluster}\n",
+        "listening node={}{http}{resp}{cluster}\n",
         node.config().node_name
     );
     // A closed standard output is no reason not to serve.

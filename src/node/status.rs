@@ -70,6 +70,8 @@ pub struct Status {
     pub version: &'static str,
     /// Where it is in its life.
     pub state: State,
+    /// Where it listens.
+    pub listens: ListenStatus,
     /// Milliseconds since its start.
     pub uptime_ms: u64,
     /// All nodes that it knows, itself among them, by name.
@@ -92,6 +94,17 @@ pub struct Status {
     pub evictions: u64,
     /// Entries removed because their time had come.
     pub expirations: u64,
+}
+
+/// Where a node listens, in [`Status`], each as `address:port`; none of what is not open.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct ListenStatus {
+    /// For HTTP.
+    pub http: Option<String>,
+    /// For the Redis protocol.
+    pub resp: Option<String>,
+    /// For other nodes.
+    pub cluster: Option<String>,
 }
 
 /// A member in [`Status`].
@@ -204,6 +217,7 @@ pub struct Reporter {
     gossip: Arc<OnceLock<(Arc<membership::Counters>, Arc<datagram::Counters>)>>,
     security: Arc<OnceLock<Security>>,
     copying: Arc<OnceLock<(Lanes, Handoff)>>,
+    listens: Arc<OnceLock<ListenStatus>>,
 }
 
 impl Reporter {
@@ -219,7 +233,14 @@ impl Reporter {
             security: Arc::default(),
             copying: Arc::default(),
             gossip: Arc::default(),
+            listens: Arc::default(),
         }
+    }
+
+    /// Lets it tell where the node listens. Only the first one counts.
+    pub fn listen(&self, listens: ListenStatus) {
+        // A second one would be a mistake without consequence.
+        let _ = self.listens.set(listens);
     }
 
     /// Lets it tell of gossip, which starts later. Only the first one counts.
@@ -359,6 +380,7 @@ impl Reporter {
             node: self.router.name().to_string(),
             version: env!("CARGO_PKG_VERSION"),
             state: self.readiness.state(),
+            listens: self.listens.get().cloned().unwrap_or_default(),
             uptime_ms: self.uptime_ms(),
             members: members.collect(),
             gossip: self.gossip(),

@@ -96,6 +96,47 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "resp",
+        group: DOORS,
+        placeholder: "BOOL",
+        form: Form::Switch,
+        help: "Whether the Redis protocol is spoken",
+        read: |d, raw| value::switch(raw).map(|on| d.config.resp = on),
+        show: |d| plain(d.config.resp),
+        ..PLAIN
+    },
+    Setting {
+        name: "resp-bind",
+        group: DOORS,
+        placeholder: "ADDRESS",
+        help: "Address that Redis clients reach this node at, if not that of all clients",
+        read: |d, raw| {
+            d.config.resp_bind = optional(raw, value::address)?;
+            Ok(())
+        },
+        show: |d| match d.config.resp_bind {
+            Some(address) => quoted(address),
+            None => Shown::Comment("as bind".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "resp-port",
+        group: DOORS,
+        placeholder: "PORT",
+        help: "Port for the Redis protocol; by default the HTTP port + 2379, or the next free one. \
+               Given and taken, it stops the start",
+        read: |d, raw| {
+            d.config.resp_port = optional(raw, value::port)?.map(Port::Exactly);
+            Ok(())
+        },
+        show: |d| match d.config.resp_port {
+            Some(given) => port(given),
+            None => Shown::Comment("the HTTP port + 2379, or the next free one".to_owned()),
+        },
+        ..PLAIN
+    },
+    Setting {
         name: "node-name",
         variable: Some("NODE_NAME"),
         group: CLUSTER,
@@ -472,6 +513,15 @@ pub static SETTINGS: &[Setting] = &[
         help: "Longest silence on a connection that is kept alive, or in the middle of a body",
         read: |d, raw| value::duration(raw).map(|span| d.config.idle_timeout = span),
         show: |d| span(d.config.idle_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "resp-idle-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest silence between the requests of a Redis client; 0s is for ever",
+        read: |d, raw| value::duration(raw).map(|span| d.config.resp_idle_timeout = span),
+        show: |d| span(d.config.resp_idle_timeout),
         ..PLAIN
     },
     Setting {

@@ -165,13 +165,13 @@ impl<B: Incoming> Batch<B> {
             self.pace.restart();
         }
         let wanted = (pending + bytes.len()).saturating_sub(PIECE_BYTES);
-        if let Err(failure) = self.hold.set(wanted) {
+        if let Err(refused) = self.hold.set(wanted) {
             if let Some(line) = self.lines.pass_over() {
                 self.held = Some(Operation {
                     line,
                     key: None,
                     id: None,
-                    command: Err(failure),
+                    command: Err(refused.into()),
                     _hold: None,
                 });
             }
@@ -248,6 +248,7 @@ impl Operation {
             }
             Some(text) => Hold::take(&shared.budget, text.len())
                 .map(|taken| hold = Some(taken))
+                .map_err(Failure::from)
                 .and_then(|()| Ok(Object::parse(text, config.json_depth_max)?))
                 .and_then(|object| {
                     let named = key.insert(envelope::key(&object, config.key_bytes_max)?);

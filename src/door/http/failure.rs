@@ -10,6 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
+use super::hold;
 use crate::access::Refused;
 use crate::command::{self, json};
 use crate::key;
@@ -210,6 +211,12 @@ impl From<Refused> for Failure {
                 Failure::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
             }
         }
+    }
+}
+
+impl From<hold::Refused> for Failure {
+    fn from(refused: hold::Refused) -> Failure {
+        Failure::busy("overloaded", refused.to_string())
     }
 }
 

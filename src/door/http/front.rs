@@ -6,8 +6,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     /// Requests in work now, and refused since the start because there were too many.
     pub(super) in_work: AtomicUsize,
     pub(super) refused: AtomicU64,
+    /// The other door whose figures are told here.
+    pub(super) resp: OnceLock<crate::door::resp::Door>,
     /// The memory of bodies and answers.
     pub(super) budget: Arc<Budget>,
     /// Connections that were closed because their clients were too slow.
@@ -68,6 +70,7 @@ impl Shared {
             taken: AtomicU32::new(0),
             in_work: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            resp: OnceLock::new(),
             budget: Budget::new(budget_bytes),
             dropped: Arc::default(),
             node_suffix: suffix.into(),

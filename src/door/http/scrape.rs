@@ -25,6 +25,9 @@ pub(super) fn text(shared: &Shared) -> String {
     access::write(&context.access, context.tls.as_ref(), &mut sheet);
     writers(shared, &mut sheet);
     door(shared, &mut sheet);
+    if let Some(resp) = shared.resp.get() {
+        resp.tell(&mut sheet);
+    }
     sheet.into_text()
 }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::door::patience::Patience;
 use crate::door::tls::Socket;
 
 /// How long a connection that was answered early is read from before it is closed.
@@ -49,9 +50,6 @@ pub(super) struct Times {
     /// For a client to take anything of an answer that waits for it.
     pub(super) write: Duration,
 }
-
-/// How slowly answers may be taken on the whole, once a client has kept one waiting.
-const BYTES_PER_SECOND_MIN: u64 = 1_000;
 
 /// How many connections were closed because their clients were too slow.
 #[derive(Debug, Default)]
@@ -113,7 +111,7 @@ pub(super) struct Stream {
     timer: Pin<Box<Sleep>>,
     /// Whether anything was ever read.
     received: bool,
-    behind: Option<Behind>,
+    patience: Patience,
     dropped: Arc<Dropped>,
     closing: Option<Closing>,
 }
@@ -131,16 +129,6 @@ enum Watch {
         requests: u64,
         quarters: u8,
     },
-}
-
-/// The client does not keep up with what is written to it.
-#[derive(Debug)]
-struct Behind {
-    since: Instant,
-    /// What it has taken since.
-    bytes: u64,
-    timer: Pin<Box<Sleep>>,
-    blocked: bool,
 }
 
 #[derive(Debug)]
@@ -165,7 +153,7 @@ impl Stream {
             watch: Watch::Nothing,
             timer: Box::pin(tokio::time::sleep(times.head)),
             received: false,
-            behind: None,
+            patience: Patience::new(times.write),
             dropped,
             closing: None,
         }
@@ -215,7 +203,7 @@ impl Stream {
 
     fn head_timeout(&mut self) -> io::Error {
         self.dropped.head.fetch_add(1, Ordering::Relaxed);
-        if self.received && self.behind.is_none() {
+        if self.received && !self.patience.is_tried() {
             // Every earlier answer was written, so the socket takes these few bytes at once; if it
             // does not the client is not listening anyway.
             let _ = self.tcp.try_write(HEAD_TIMEOUT);
@@ -230,26 +218,10 @@ impl Stream {
         done: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(done) = done {
-            if let (Some(behind), Ok(count)) = (&mut self.behind, &done) {
-                behind.bytes += *count as u64;
-                behind.blocked = false;
-            }
+            self.patience.took(*done.as_ref().unwrap_or(&0));
             return Poll::Ready(done);
         }
-        let span = self.times.write;
-        let behind = self.behind.get_or_insert_with(|| Behind {
-            since: Instant::now(),
-            bytes: 0,
-            timer: Box::pin(tokio::time::sleep(span)),
-            blocked: true,
-        });
-        if !behind.blocked {
-            behind.blocked = true;
-            let earned = Duration::from_secs(behind.bytes / BYTES_PER_SECOND_MIN);
-            let until = (Instant::now() + span).min(behind.since + span + earned);
-            behind.timer.as_mut().reset(until);
-        }
-        ready!(behind.timer.as_mut().poll(cx));
+        ready!(self.patience.poll_lost(cx));
         self.dropped.reading.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -314,7 +286,7 @@ impl AsyncWrite for Stream {
             return this.wrote(cx, Poll::Pending).map_ok(|_| ());
         }
         // It is asked for when everything is written: the client has caught up.
-        this.behind = None;
+        this.patience.caught_up();
         done
     }
 

@@ -1,7 +1,7 @@
-//! The memory of a door: what bodies and large answers may take of it together.
+//! The memory of the doors: what requests and large answers may take of it together.
 //!
 //! Every body of a request, and every answer that is large, streamed or part of a batch, has a
-//! [`Hold`] on the door's [`Budget`] for as long as it is in memory: a body until its request is
+//! [`Hold`] on the doors' [`Budget`] for as long as it is in memory: a body until its request is
 //! answered, an answer until the connection has written it out or is closed. A hold gives back what
 //! it has when it is dropped, so no way out of a request can forget to: not an error, nor a client
 //! that went away, nor a panic.
@@ -19,14 +19,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 
-use super::failure::Failure;
-
 /// From this length on the answer to a read of one key counts, and nothing has the margin.
-pub(super) const LARGE_BYTES: usize = 16 << 10;
+pub(crate) const LARGE_BYTES: usize = 16 << 10;
 
-/// What all requests of a door share.
+/// There is not as much left; nothing was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the memory for requests and answers is used up; try again later")]
+pub(crate) struct Refused;
+
+/// What all requests of the doors share.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     bytes_max: usize,
     /// How much more there is for what is short.
     margin: usize,
@@ -35,7 +38,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(bytes_max: usize) -> Arc<Budget> {
+    pub(crate) fn new(bytes_max: usize) -> Arc<Budget> {
         Budget::with_margin(bytes_max, bytes_max / 8)
     }
 
@@ -50,21 +53,21 @@ impl Budget {
 
     /// One without a margin.
     #[cfg(test)]
-    pub(super) fn exact(bytes_max: usize) -> Arc<Budget> {
+    pub(crate) fn exact(bytes_max: usize) -> Arc<Budget> {
         Budget::with_margin(bytes_max, 0)
     }
 
     /// What is held now.
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
     /// How often it was not enough.
-    pub(super) fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
-    fn expect(&self, bytes: u64) -> Result<(), Failure> {
+    fn expect(&self, bytes: u64) -> Result<(), Refused> {
         let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
         let free = self.limit(whole).saturating_sub(self.used());
         if whole <= free {
@@ -90,23 +93,22 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
-    fn refuse(&self) -> Failure {
+    fn refuse(&self) -> Refused {
         self.refused.fetch_add(1, Relaxed);
-        let message = "the memory for requests and answers is used up; try again later";
-        Failure::busy("overloaded", message)
+        Refused
     }
 }
 
 /// A part of a [`Budget`].
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(crate) struct Hold {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
 impl Hold {
     /// Nothing yet.
-    pub(super) fn nothing(budget: &Arc<Budget>) -> Hold {
+    pub(crate) fn nothing(budget: &Arc<Budget>) -> Hold {
         Hold {
             budget: Arc::clone(budget),
             bytes: 0,
@@ -114,14 +116,14 @@ impl Hold {
     }
 
     /// So many bytes, if there are as many.
-    pub(super) fn take(budget: &Arc<Budget>, bytes: usize) -> Result<Hold, Failure> {
+    pub(crate) fn take(budget: &Arc<Budget>, bytes: usize) -> Result<Hold, Refused> {
         let mut hold = Hold::nothing(budget);
         hold.set(bytes)?;
         Ok(hold)
     }
 
     /// [`Hold::take`] for the answer to a read of one key: a short one takes nothing.
-    pub(super) fn take_large(budget: &Arc<Budget>, bytes: usize) -> Result<Option<Hold>, Failure> {
+    pub(crate) fn take_large(budget: &Arc<Budget>, bytes: usize) -> Result<Option<Hold>, Refused> {
         if bytes < LARGE_BYTES {
             return Ok(None);
         }
@@ -129,12 +131,12 @@ impl Hold {
     }
 
     /// Refuses what certainly does not fit at the moment; takes nothing.
-    pub(super) fn expect(&self, bytes: u64) -> Result<(), Failure> {
+    pub(crate) fn expect(&self, bytes: u64) -> Result<(), Refused> {
         self.budget.expect(bytes)
     }
 
     /// So many bytes, whether there are as many or not. See the module.
-    pub(super) fn owe(budget: &Arc<Budget>, bytes: usize) -> Hold {
+    pub(crate) fn owe(budget: &Arc<Budget>, bytes: usize) -> Hold {
         budget.used.fetch_add(bytes, Relaxed);
         Hold {
             budget: Arc::clone(budget),
@@ -143,7 +145,7 @@ impl Hold {
     }
 
     /// Has so many bytes from now on. Refused, it has as many as before.
-    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Failure> {
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Refused> {
         if self.try_set(bytes) {
             Ok(())
         } else {
@@ -152,7 +154,7 @@ impl Hold {
     }
 
     /// [`Hold::set`] for who can do with less: nothing is counted as refused.
-    pub(super) fn try_set(&mut self, bytes: usize) -> bool {
+    pub(crate) fn try_set(&mut self, bytes: usize) -> bool {
         let done = match bytes.checked_sub(self.bytes) {
             Some(0) => true,
             Some(more) => self.budget.admit(more, bytes),
@@ -167,8 +169,16 @@ impl Hold {
         done
     }
 
+    /// [`Hold::set`] for what is there already and must be kept. See the module.
+    pub(crate) fn must(&mut self, bytes: usize) {
+        if !self.try_set(bytes) {
+            self.budget.used.fetch_add(bytes - self.bytes, Relaxed);
+            self.bytes = bytes;
+        }
+    }
+
     /// What it has.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -179,7 +189,7 @@ impl Hold {
     }
 
     /// Ties it to what it was taken for: it ends when the last clone of these bytes is gone.
-    pub(super) fn keep(self, bytes: Vec<u8>) -> Bytes {
+    pub(crate) fn keep(self, bytes: Vec<u8>) -> Bytes {
         Held { bytes, hold: self }.into_bytes()
     }
 }
@@ -194,14 +204,14 @@ impl Drop for Hold {
 
 /// Bytes with the hold that they have.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) bytes: Vec<u8>,
-    pub(super) hold: Hold,
+pub(crate) struct Held {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) hold: Hold,
 }
 
 impl Held {
     /// Nothing yet.
-    pub(super) fn nothing(budget: &Arc<Budget>) -> Held {
+    pub(crate) fn nothing(budget: &Arc<Budget>) -> Held {
         Held {
             bytes: Vec::new(),
             hold: Hold::nothing(budget),
@@ -209,7 +219,7 @@ impl Held {
     }
 
     /// Bytes that are there already and must be kept.
-    pub(super) fn owing(budget: &Arc<Budget>, bytes: Vec<u8>) -> Held {
+    pub(crate) fn owing(budget: &Arc<Budget>, bytes: Vec<u8>) -> Held {
         Held {
             hold: Hold::owe(budget, bytes.len()),
             bytes,
@@ -217,12 +227,12 @@ impl Held {
     }
 
     /// Appends what another one has.
-    pub(super) fn append(&mut self, other: Held) {
+    pub(crate) fn append(&mut self, other: Held) {
         self.bytes.extend_from_slice(&other.bytes);
         self.hold.absorb(other.hold);
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
@@ -241,8 +251,7 @@ mod tests {
     fn a_hold_gives_back_what_it_has() {
         let budget = Budget::exact(100);
         let mut hold = Hold::take(&budget, 60).unwrap();
-        let failure = Hold::take(&budget, 41).unwrap_err();
-        assert_eq!((failure.status.as_u16(), failure.code), (503, "overloaded"));
+        assert_eq!(Hold::take(&budget, 41).unwrap_err(), Refused);
         assert_eq!((budget.used(), budget.refused()), (60, 1));
         assert!(hold.set(101).is_err());
         assert_eq!(budget.used(), 60);

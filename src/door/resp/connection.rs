@@ -1,0 +1,633 @@
+//! A connection from its first byte to its last: read, parse, carry out, write.
+//!
+//! One task does all of it, with one buffer for what comes and one for what goes. Whatever complete
+//! requests a read brought are carried out one after the other, and their replies leave in one write;
+//! a reply that has to wait goes through the [`Queue`], behind which the next ones may begin.
+//!
+//! What bounds a client: the length of a request ([`Limits`](super::request::Limits)); the replies
+//! that it has not taken, beyond which nothing is read or carried out, and the time that it may take
+//! for them ([`Patience`]); the time for the rest of a request, and between requests if
+//! `resp-idle-timeout` says so; and the memory of the doors ([`Hold`]), of which everything beyond
+//! small buffers takes its part.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep};
+
+use super::Shared;
+use super::call::{Call, Flow, resolve};
+use super::clients::Registered;
+use super::failure::Refusal;
+use super::queue::{Queue, Touches};
+use super::reply::Out;
+use super::request::{self, Arguments, Parser, Step};
+use super::session::{Replies, Session};
+use super::table::{Entry, Flags};
+use crate::door::hold::Hold;
+use crate::door::patience::Patience;
+
+/// How much is read at a time at first, and at most.
+const READ_BYTES: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
+/// With less room than this in the buffer it is made larger, or begun anew.
+const ROOM_MIN: usize = 1 << 10;
+/// With so much to be written nothing further is carried out.
+const OUT_BYTES_MAX: usize = 64 << 10;
+/// What is kept of a buffer for replies.
+const OUT_KEPT: usize = 16 << 10;
+/// With less in all its buffers a connection does not count in the memory of the doors.
+const SMALL_BYTES: usize = 96 << 10;
+/// How much is read ahead of what cannot be carried out yet.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
+/// How long, and how much, is read and thrown away from a client that is told why it is cut off.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 8 << 20;
+/// A request may come as slowly as this on the whole, besides the idle timeout.
+const BYTES_PER_SECOND_MIN: u64 = 1_000;
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client closed it, or asked for it, or the node stops.
+    Closed,
+    /// It broke.
+    Broken,
+    /// It was told why, and may not have read that yet.
+    Refused,
+    /// It speaks HTTP.
+    Http,
+    /// Another connection wanted it.
+    Killed,
+    /// The rest of a request did not come.
+    Slow,
+    /// Nothing was asked for.
+    Idle,
+    /// Replies were not taken.
+    NotReading,
+}
+
+/// What keeps further requests from being carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// There is none that is complete.
+    Starved,
+    /// One must wait for another one, or for the end of a pause.
+    Blocked,
+    /// Replies are to be taken first.
+    Full,
+}
+
+/// Commands of one kind, counted together.
+#[derive(Debug, Default)]
+struct Tally {
+    entry: Option<&'static Entry>,
+    count: u64,
+}
+
+/// What the timer saw last.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    read: u64,
+    requests: u64,
+    /// Since when nothing was read.
+    quiet: Instant,
+    /// Since when the present request is on its way, and what was read until then.
+    since: Instant,
+    from: u64,
+}
+
+/// See the module.
+pub(super) struct Connection<S> {
+    stream: S,
+    shared: Arc<Shared>,
+    // Others know of the connection as long as this lives.
+    _registered: Registered,
+    session: Session,
+    input: BytesMut,
+    parser: Parser,
+    /// A complete request that must wait: how long it is.
+    held: Option<usize>,
+    /// How much of a request is known to be missing.
+    missing: usize,
+    /// How much is read at a time.
+    reach: usize,
+    out: Out,
+    written: usize,
+    unflushed: bool,
+    queue: Queue,
+    hold: Hold,
+    patience: Patience,
+    paused: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    timer: Pin<Box<Sleep>>,
+    seen: Seen,
+    read: u64,
+    requests: u64,
+    tally: Tally,
+    /// Set when it is to end as soon as its replies are written.
+    last_words: Option<End>,
+    is_over: bool,
+    is_listening: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(stream: S, shared: &Arc<Shared>, registered: Registered) -> Connection<S> {
+        let now = Instant::now();
+        Connection {
+            stream,
+            session: Session::new(Arc::clone(&registered.client)),
+            _registered: registered,
+            input: BytesMut::new(),
+            parser: Parser::default(),
+            held: None,
+            missing: 1,
+            reach: READ_BYTES,
+            out: Out::default(),
+            written: 0,
+            unflushed: false,
+            queue: Queue::new(),
+            hold: Hold::nothing(&shared.context.budget),
+            patience: Patience::new(shared.context.config.write_timeout),
+            paused: None,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            seen: Seen {
+                read: 0,
+                requests: 0,
+                quiet: now,
+                since: now,
+                from: 0,
+            },
+            read: 0,
+            requests: 0,
+            tally: Tally::default(),
+            last_words: None,
+            is_over: false,
+            is_listening: false,
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Serves the client until one of them has had enough.
+    pub(super) async fn serve(mut self) {
+        let end = std::future::poll_fn(|cx| self.go(cx)).await;
+        self.count_calls();
+        self.shared.dropped.count(end);
+        if end == End::Refused {
+            // Closing on what was not read would reset the connection, and lose the reply.
+            let _ = tokio::time::timeout(LINGER, linger(&mut self.stream)).await;
+        } else {
+            let _ = tokio::time::timeout(LINGER, self.stream.shutdown()).await;
+        }
+    }
+
+    fn go(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if !self.is_listening {
+            // A task's waker never changes: once is enough.
+            self.is_listening = true;
+            self.session.client.listen(cx.waker());
+        }
+        loop {
+            if self.session.client.is_ended() {
+                return Poll::Ready(End::Killed);
+            }
+            if self.shared.clients.is_stopping() {
+                self.last_words.get_or_insert(End::Closed);
+            }
+            self.queue.poll(cx, &mut self.out);
+            let stop = self.work(cx);
+            self.account();
+            match self.flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
+                Poll::Pending => {
+                    ready!(self.patience.poll_lost(cx));
+                    return Poll::Ready(End::NotReading);
+                }
+            }
+            if stop == Stop::Full {
+                continue;
+            }
+            if let Some(end) = self.last_words.filter(|_| self.queue.is_empty()) {
+                return Poll::Ready(end);
+            }
+            if !self.is_over && self.may_read(stop) {
+                match self.fill(cx) {
+                    Poll::Ready(Ok(0)) => {
+                        self.is_over = true;
+                        self.last_words.get_or_insert(End::Closed);
+                        continue;
+                    }
+                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
+                    Poll::Pending => {}
+                }
+            }
+            return match self.watch(cx) {
+                Some(end) => Poll::Ready(end),
+                None => Poll::Pending,
+            };
+        }
+    }
+
+    /// Carries out what has come, as far as that goes.
+    fn work(&mut self, cx: &mut Context<'_>) -> Stop {
+        if let Some(paused) = &mut self.paused {
+            if paused.as_mut().poll(cx).is_pending() {
+                return Stop::Blocked;
+            }
+            self.paused = None;
+        }
+        let stop = self.work_off(cx);
+        self.count_calls();
+        stop
+    }
+
+    fn work_off(&mut self, cx: &mut Context<'_>) -> Stop {
+        loop {
+            if self.last_words.is_some() {
+                return Stop::Starved;
+            }
+            if self.out.len() - self.written >= OUT_BYTES_MAX {
+                return Stop::Full;
+            }
+            if self.queue.is_full() {
+                return Stop::Blocked;
+            }
+            let limits = request::Limits {
+                stranger: self.session.is_stranger(&self.shared),
+                ..self.shared.limits
+            };
+            let step = match self.held.take() {
+                Some(length) => Ok(Step::Request(length)),
+                None => self.parser.step(&mut self.input, &limits),
+            };
+            match step {
+                Ok(Step::Request(length)) => {
+                    if !self.run(cx, length) {
+                        self.held = Some(length);
+                        return Stop::Blocked;
+                    }
+                }
+                Ok(Step::Nothing(length)) => self.input.advance(length),
+                Ok(Step::Incomplete(missing)) => {
+                    self.missing = missing;
+                    return Stop::Starved;
+                }
+                Err(error) => self.misunderstood(error),
+            }
+        }
+    }
+
+    /// Carries one request out. False if it must wait.
+    fn run(&mut self, cx: &mut Context<'_>, length: usize) -> bool {
+        let before = self.input.len();
+        let arguments = self.parser.arguments(&mut self.input, length);
+        let shared = &self.shared;
+        let entry = resolve(&arguments).and_then(|entry| {
+            self.session.admit(shared, entry)?;
+            Ok(entry)
+        });
+        if let Ok(entry) = &entry {
+            if shared.pause.holds(entry.spec.flags.has(Flags::WRITE)) && !entry.ends_pause() {
+                let shared = Arc::clone(shared);
+                let mut over = Box::pin(async move { shared.pause.over().await });
+                if over.as_mut().poll(cx).is_pending() {
+                    self.paused = Some(over);
+                } else {
+                    cx.waker().wake_by_ref();
+                }
+                return false;
+            }
+            if !self.queue.is_empty() && must_wait(&self.queue, entry, &arguments) {
+                return false;
+            }
+        }
+        let behind = !self.queue.is_empty();
+        let out = match behind {
+            true => self.queue.tail(self.session.protocol),
+            false => &mut self.out,
+        };
+        let start = out.len();
+        let flow = entry.and_then(|entry| {
+            self.tally.add(shared, entry);
+            let call = Call {
+                shared,
+                session: &mut self.session,
+                entry,
+                out,
+            };
+            (entry.spec.run)(call, arguments)
+        });
+        request::consume(&mut self.input, length, before);
+        self.requests += 1;
+        self.conclude(cx, flow, (behind, start), length);
+        true
+    }
+
+    /// Puts a reply where it belongs, unless nobody wants it.
+    fn conclude(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: Result<Flow, Refusal>,
+        (behind, start): (bool, usize),
+        request_bytes: usize,
+    ) {
+        let silent = matches!(self.session.replies, Replies::Off | Replies::Skip);
+        self.session.replies = match self.session.replies {
+            Replies::SkipNext => Replies::Skip,
+            Replies::Skip => Replies::On,
+            other => other,
+        };
+        if self.session.closing {
+            self.last_words.get_or_insert(End::Closed);
+        }
+        let out = match behind {
+            true => self.queue.tail(self.session.protocol),
+            false => &mut self.out,
+        };
+        match flow {
+            Ok(Flow::Done) => {}
+            // Begun, so that it is under way before the next one is looked at.
+            Ok(Flow::Later(mut later)) => match later.reply.as_mut().poll(cx) {
+                Poll::Ready(reply) => out.append(reply),
+                Poll::Pending => {
+                    self.queue.push(later, silent, request_bytes);
+                    return;
+                }
+            },
+            Err(refusal) => {
+                out.truncate(start);
+                refusal.write(out);
+            }
+        }
+        if out.bytes().get(start) == Some(&b'-') {
+            self.shared.errors.fetch_add(1, Relaxed);
+        }
+        if silent {
+            out.truncate(start);
+        }
+        let more = out.len() - start;
+        if behind {
+            self.queue.grew(more);
+        }
+    }
+
+    /// What came is no request, and what follows cannot be one.
+    fn misunderstood(&mut self, error: request::Error) {
+        if error == request::Error::Http {
+            self.shared.tell_of_http(self.session.client.address);
+            self.last_words = Some(End::Http);
+            return;
+        }
+        self.shared.misunderstood.fetch_add(1, Relaxed);
+        tracing::debug!(client = %self.session.client.address, %error, "no request; closed");
+        self.refuse(&Refusal::text(format!("ERR Protocol error: {error}")));
+    }
+
+    /// Says why the connection ends, behind all replies.
+    fn refuse(&mut self, refusal: &Refusal) {
+        if self.queue.is_empty() {
+            refusal.write(&mut self.out);
+        } else {
+            let out = self.queue.tail(self.session.protocol);
+            let start = out.len();
+            refusal.write(out);
+            let more = out.len() - start;
+            self.queue.grew(more);
+        }
+        self.shared.errors.fetch_add(1, Relaxed);
+        self.last_words = Some(End::Refused);
+    }
+
+    /// Writes what is ready.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            let rest = &self.out.bytes()[self.written..];
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+            self.unflushed = true;
+            self.patience.took(count);
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+            self.patience.caught_up();
+            self.written = 0;
+            self.out.clear(OUT_KEPT);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether there is a reason to read on, and room.
+    fn may_read(&self, stop: Stop) -> bool {
+        // A client that goes away while it waits is noticed, too.
+        stop == Stop::Starved && self.last_words.is_none() || self.input.len() < AHEAD_BYTES_MAX
+    }
+
+    /// Reads what is there.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.input.capacity() - self.input.len();
+        if room < ROOM_MIN.min(self.missing) || room == 0 || room < ROOM_MIN && self.missing > room
+        {
+            if let Err(refusal) = self.make_room() {
+                self.refuse(&refusal);
+                // Once more around, to say it.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        let room = self.input.capacity() - self.input.len();
+        let count = {
+            let read = std::pin::pin!(self.stream.read_buf(&mut self.input));
+            ready!(read.poll(cx))?
+        };
+        self.read += count as u64;
+        if count == room {
+            self.reach = (self.reach * 2).min(READ_BYTES_MAX);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Makes the buffer larger, by what is missing but not by more than there is already: nothing is
+    /// reserved because somebody claims to send it.
+    fn make_room(&mut self) -> Result<(), Refusal> {
+        let there = self.input.len();
+        let more = self.missing.min(there.max(READ_BYTES_MAX)).max(self.reach);
+        let wanted = there + more + self.queue.request_bytes();
+        if wanted > SMALL_BYTES && wanted > self.hold.bytes() {
+            self.hold.set(wanted)?;
+        }
+        self.input.reserve(more);
+        Ok(())
+    }
+
+    /// Takes of the memory of the doors what the buffers have.
+    fn account(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > READ_BYTES_MAX {
+            self.input = BytesMut::new();
+        }
+        let input = self.input.len().max(self.input.capacity());
+        let output = self.out.len() + self.queue.ready_bytes();
+        let bytes = input + output + self.queue.request_bytes();
+        let counted = if bytes > SMALL_BYTES { bytes } else { 0 };
+        if counted != self.hold.bytes() {
+            // What is there is there.
+            self.hold.must(counted);
+        }
+        let client = &self.session.client;
+        client.input_bytes.store(self.input.len(), Relaxed);
+        client
+            .input_free
+            .store(self.input.capacity() - self.input.len(), Relaxed);
+        client.output_bytes.store(output - self.written, Relaxed);
+    }
+
+    /// Gives the counts to the door.
+    fn count_calls(&mut self) {
+        let Some(entry) = self.tally.entry.filter(|_| self.tally.count > 0) else {
+            return;
+        };
+        self.tally.flush(&self.shared);
+        let client = &self.session.client;
+        client.entry.store(entry.index, Relaxed);
+        client
+            .active
+            .store(self.shared.context.clock.now().0, Relaxed);
+    }
+
+    /// Looks after the time, a few times in each span that matters.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if !self.timer.is_elapsed() {
+            return None;
+        }
+        let now = Instant::now();
+        let idle = Duration::from_millis(self.shared.idle_ms.load(Relaxed));
+        let slow = self.shared.context.config.idle_timeout;
+        let end = self.overdue(now, idle, slow);
+        let span = if idle.is_zero() { slow } else { idle.min(slow) };
+        let next = (span / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
+        self.timer.as_mut().reset(now + next);
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        end
+    }
+
+    fn overdue(&mut self, now: Instant, idle: Duration, slow: Duration) -> Option<End> {
+        let seen = &mut self.seen;
+        if seen.read != self.read {
+            (seen.read, seen.quiet) = (self.read, now);
+        } else if self.input.is_empty() && self.queue.is_empty() && self.out.is_empty() {
+            // Nothing came for a while: an idle connection needs no buffers.
+            (self.input, self.reach) = (BytesMut::new(), READ_BYTES);
+            self.out = Out::new(self.session.protocol);
+        }
+        if seen.requests != self.requests {
+            (seen.requests, seen.since, seen.from) = (self.requests, now, self.read);
+        }
+        let quiet = now - seen.quiet;
+        let waits = !self.queue.is_empty() || self.held.is_some() || self.paused.is_some();
+        if waits {
+            seen.quiet = now;
+            return None;
+        }
+        if !self.input.is_empty() {
+            let earned = Duration::from_secs((self.read - seen.from) / BYTES_PER_SECOND_MIN);
+            let late = now - seen.since > slow + earned;
+            return (quiet >= slow || late).then_some(End::Slow);
+        }
+        (seen.since, seen.from) = (now, self.read);
+        let stranger = self.session.is_stranger(&self.shared) && quiet >= slow;
+        let bored = !idle.is_zero() && quiet >= idle && !self.session.client.listens();
+        (stranger || bored).then_some(End::Idle)
+    }
+}
+
+impl Tally {
+    fn add(&mut self, shared: &Shared, entry: &'static Entry) {
+        let same = self.entry.is_some_and(|last| last.index == entry.index);
+        if !same {
+            self.flush(shared);
+            self.entry = Some(entry);
+        }
+        self.count += 1;
+    }
+
+    fn flush(&mut self, shared: &Shared) {
+        if let Some(calls) = self.entry.and_then(|entry| shared.calls.get(entry.index)) {
+            calls.fetch_add(std::mem::take(&mut self.count), Relaxed);
+        }
+    }
+}
+
+/// Whether a request may not begin before one that is under way is done.
+fn must_wait(queue: &Queue, entry: &Entry, arguments: &Arguments<'_>) -> bool {
+    let spec = entry.spec;
+    if spec.flags.has(Flags::FREE) {
+        return false;
+    }
+    let writes = spec.flags.has(Flags::WRITE);
+    let places = spec.key_places(arguments.len(), |at| arguments.get(at));
+    let mut keys = places
+        .into_iter()
+        .flatten()
+        .filter_map(|at| arguments.get(at));
+    let touches = match (keys.next(), keys.next()) {
+        (None, _) => Touches::All,
+        (Some(key), None) => Touches::one(key, writes),
+        (Some(first), Some(second)) => {
+            Touches::many([first, second].into_iter().chain(keys), writes)
+        }
+    };
+    queue.disturbs(&touches)
+}
+
+/// Says that nothing more will be written, then reads and throws away.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut scratch = [0; 4096];
+    let mut left = LINGER_BYTES_MAX;
+    while left > 0 {
+        let count = stream.read(&mut scratch).await?;
+        if count == 0 {
+            break;
+        }
+        left = left.saturating_sub(count);
+    }
+    Ok(())
+}
+
+/// How many connections the door closed, and why.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    pub(super) idle: std::sync::atomic::AtomicU64,
+    pub(super) slow: std::sync::atomic::AtomicU64,
+    pub(super) not_reading: std::sync::atomic::AtomicU64,
+    pub(super) refused: std::sync::atomic::AtomicU64,
+    pub(super) http: std::sync::atomic::AtomicU64,
+    pub(super) killed: std::sync::atomic::AtomicU64,
+}
+
+impl Dropped {
+    fn count(&self, end: End) {
+        let counter = match end {
+            End::Closed | End::Broken => return,
+            End::Refused => &self.refused,
+            End::Http => &self.http,
+            End::Killed => &self.killed,
+            End::Slow => &self.slow,
+            End::Idle => &self.idle,
+            End::NotReading => &self.not_reading,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+}
