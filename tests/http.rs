@@ -8,10 +8,14 @@ mod access;
 mod api;
 #[path = "http/bad_input.rs"]
 mod bad_input;
+#[path = "http/bare.rs"]
+mod bare;
 #[path = "http/bulk.rs"]
 mod bulk;
 #[path = "support/client.rs"]
 mod client;
+#[path = "http/collections.rs"]
+mod collections;
 #[path = "http/conditions.rs"]
 mod conditions;
 #[path = "http/counters.rs"]
@@ -22,9 +26,17 @@ mod described;
 mod door;
 #[path = "http/handoff.rs"]
 mod handoff;
+#[path = "http/hashes.rs"]
+mod hashes;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/lists.rs"]
+mod lists;
 #[path = "http/memory.rs"]
 mod memory;
+#[path = "http/services.rs"]
+mod services;
+#[path = "http/sets.rs"]
+mod sets;
 #[path = "http/tls.rs"]
 mod tls;

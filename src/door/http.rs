@@ -4,9 +4,9 @@
 //! request passes: it gets an id, finds its route in the table of `route`, is asked for a token if
 //! there are any (`bearer`), is admitted or refused, and counted. A read of a key that lives here is
 //! answered by `read` on the spot, in one copy under the writer's lock. All else goes to work: `many`
-//! (several keys, and other nodes' keys), `write`, `batch`, `locate`, `counters`, `handoff`, and the
-//! `pages`, which are an axum router. Whatever goes wrong becomes a `failure`, which looks the same
-//! everywhere.
+//! (several keys, and other nodes' keys), `write`, `batch`, `locate`, the services of the types
+//! (`service`), keys as paths (`bare`), `handoff`, and the `pages`, which are an axum router. Whatever
+//! goes wrong becomes a `failure`, which looks the same everywhere.
 //!
 //! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
 //! the table.
@@ -15,15 +15,15 @@
 //! [`Config::requests_max`]), the head's length and time, the body's length and the pauses in it,
 //! the idle time, and the time in which it does not take its answer (`stream`).
 //!
-//! Later data types (`/cache`, `/flags`, `/kv`, `/sets`, `/hashes`, `/lists`) are routes like
-//! `/counters/{key}`, and `/command` is one like `/api`; a catch-all `/{key}` comes behind all of
-//! them.
+//! Every data type has a service of its own (`/counters`, `/cache`, `/flags`, `/kv`, `/sets`,
+//! `/hashes`, `/lists`), whose keys are a namespace of the one keyspace. The catch-all `/{key}` comes
+//! behind all fixed routes.
 
 mod accept;
+mod bare;
 mod batch;
 mod body;
 mod condition;
-mod counters;
 mod draft;
 mod envelope;
 mod failure;
@@ -44,6 +44,7 @@ mod query;
 mod read;
 mod route;
 mod scrape;
+mod service;
 mod stream;
 mod ttl;
 mod write;

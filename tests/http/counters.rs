@@ -95,7 +95,7 @@ async fn what_is_refused_changes_nothing() {
             400,
             "invalid_increment",
         ),
-        ("c", "increment=1&increment=2", 400, "invalid_increment"),
+        ("c", "increment=1&increment=2", 400, "repeated_parameter"),
         ("c", "increment=1&ttl=0", 400, "invalid_ttl"),
         ("c", "increment=1&tll=5", 400, "unknown_parameter"),
         (

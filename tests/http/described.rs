@@ -50,7 +50,16 @@ impl Recipes {
     }
 }
 
-fn recipes(etag: &str, counter_etag: &str) -> Vec<Recipe> {
+/// The versions of what is there before: of the key `k`, of the key `c` of each service, and of the
+/// key `given`.
+struct ETags {
+    value: String,
+    services: Vec<String>,
+    bare: String,
+}
+
+fn recipes(etags: &ETags) -> Vec<Recipe> {
+    let etag = &etags.value[..];
     let mut recipes = Recipes::default();
     let large = format!(
         "{{\"key\":\"k\",\"data\":{{\"s\":\"{}\"}}}}",
@@ -107,14 +116,62 @@ fn recipes(etag: &str, counter_etag: &str) -> Vec<Recipe> {
     recipes.add(locate, 400, "?key=%ff", &[], "");
     recipes.add(locate, 405, "", &[], "");
     recipes.add(locate, 406, "?key=k", &[HTML], "");
-    recipes.0.extend(counters_recipes(counter_etag));
+    for (service, etag) in SERVICES.iter().zip(&etags.services) {
+        recipes.0.extend(service_recipes(service, etag));
+    }
+    recipes.0.extend(bare_recipes(&etags.bare));
     recipes.0.extend(handoff_recipes());
     recipes.0
 }
 
-fn counters_recipes(etag: &str) -> Vec<Recipe> {
+/// What is the same for every service: a key of it that holds what it should, and one that does not.
+struct Service {
+    path: &'static str,
+    /// The query of a write that is taken, and what it is answered with.
+    write: &'static str,
+    status: u16,
+    /// Whether a write minds what the key holds.
+    minds: bool,
+    /// Whether it reads one value, which may not be there.
+    misses: Option<&'static str>,
+}
+
+const fn service(path: &'static str, write: &'static str, status: u16) -> Service {
+    Service {
+        path,
+        write,
+        status,
+        minds: status == 200,
+        misses: None,
+    }
+}
+
+const SERVICES: [Service; 7] = [
+    service("/counters/{key}", "c?increment=1", 200),
+    Service {
+        misses: Some("absent"),
+        ..service("/cache/{key}", "c?value=a&ttl=60", 204)
+    },
+    service("/flags/{key}", "c?value=true", 204),
+    Service {
+        misses: Some("absent"),
+        ..service("/kv/{key}", "c?value=a", 204)
+    },
+    service("/sets/{key}", "c?item=a", 200),
+    Service {
+        misses: Some("c?field=absent"),
+        ..service("/hashes/{key}", "c?field=f&value=v", 200)
+    },
+    Service {
+        misses: Some("c?index=9"),
+        ..service("/lists/{key}", "c?item=a&replace", 200)
+    },
+];
+
+fn service_recipes(service: &Service, etag: &str) -> Vec<Recipe> {
     let mut recipes = Recipes::default();
-    let get = ("get", "/counters/{key}");
+    let Service { path, write, .. } = *service;
+    let get = ("get", path);
     recipes.add(get, 200, "c", &[], "");
     recipes.add(get, 304, "c", &[("if-none-match", etag)], "");
     recipes.add(get, 400, "%ff", &[], "");
@@ -122,21 +179,98 @@ fn counters_recipes(etag: &str) -> Vec<Recipe> {
     recipes.add(get, 406, "c", &[HTML], "");
     recipes.add(get, 409, "document", &[], "");
     recipes.add(get, 412, "c", &[MATCH_NONE], "");
-    let put = ("put", "/counters/{key}");
+    if let Some(query) = service.misses {
+        recipes.add(get, 404, query, &[], "");
+    }
+    let put = ("put", path);
     recipes.add(put, 400, "c", &[], "");
-    recipes.add(put, 403, "c?increment=1", &[FOREIGN], "");
-    recipes.add(put, 405, "?increment=1", &[], "");
-    recipes.add(put, 406, "c?increment=1", &[HTML], "");
-    recipes.add(put, 409, "document?increment=1", &[], "");
-    recipes.add(put, 412, "c?increment=1", &[MATCH_NONE], "");
-    recipes.add(put, 200, "c?increment=1", &[], "");
-    let delete = ("delete", "/counters/{key}");
+    recipes.add(put, 403, write, &[FOREIGN], "");
+    recipes.add(put, 405, &write[1..], &[], "");
+    recipes.add(put, 406, write, &[HTML], "");
+    if path == "/lists/{key}" {
+        recipes.add(put, 409, "document?index=0&item=a", &[], "");
+        recipes.add(put, 404, "absent?index=0&item=a", &[], "");
+    } else if service.minds {
+        let query = ["document", &write[1..]].concat();
+        recipes.add(put, 409, query.leak(), &[], "");
+    }
+    recipes.add(put, 412, write, &[MATCH_NONE], "");
+    let bodied = if path == "/lists/{key}" {
+        "c?replace"
+    } else {
+        "c"
+    };
+    recipes.add(put, 413, bodied, &[JSON], &" ".repeat(5_000));
+    recipes.add(put, 415, bodied, &[("content-type", "image/png")], "a");
+    recipes.add(put, service.status, write, &[], "");
+    let delete = ("delete", path);
     recipes.add(delete, 400, "c", &[NAMELESS], "");
     recipes.add(delete, 403, "c", &[FOREIGN], "");
     recipes.add(delete, 405, "", &[], "");
     recipes.add(delete, 406, "c", &[HTML], "");
     recipes.add(delete, 412, "c", &[MATCH_NONE], "");
+    match path {
+        "/sets/{key}" | "/lists/{key}" => {
+            recipes.add(delete, 409, "document?item=a", &[], "");
+        }
+        "/hashes/{key}" => recipes.add(delete, 409, "document?field=a", &[], ""),
+        _ => {}
+    }
+    recipes.0.extend(post_recipes(path));
     recipes.add(delete, 200, "c", &[], "");
+    recipes.0
+}
+
+/// Of what takes from a collection, or adds to it at an end.
+fn post_recipes(path: &'static str) -> Vec<Recipe> {
+    let (ok, other) = match path {
+        "/sets/{key}" => ("c?pop", "document?pop"),
+        "/lists/{key}" => ("c?item=a", "document?item=a"),
+        _ => return Vec::new(),
+    };
+    let mut recipes = Recipes::default();
+    let post = ("post", path);
+    recipes.add(post, 400, "c", &[], "");
+    recipes.add(post, 403, ok, &[FOREIGN], "");
+    recipes.add(post, 405, &ok[1..], &[], "");
+    recipes.add(post, 406, ok, &[HTML], "");
+    recipes.add(post, 409, other, &[], "");
+    recipes.add(post, 412, ok, &[MATCH_NONE], "");
+    if path == "/lists/{key}" {
+        recipes.add(post, 413, "c", &[JSON], &" ".repeat(5_000));
+        recipes.add(post, 415, "c", &[("content-type", "image/png")], "a");
+    }
+    recipes.add(post, 200, ok, &[], "");
+    recipes.0
+}
+
+fn bare_recipes(etag: &str) -> Vec<Recipe> {
+    let mut recipes = Recipes::default();
+    let put = ("put", "/");
+    let body = "{\"key\":\"bare\",\"value\":[1]}";
+    recipes.add(put, 400, "", &[JSON], "{\"key\":\"bare\"}");
+    recipes.add(put, 403, "", &[JSON, FOREIGN], body);
+    recipes.add(put, 405, "", &[JSON], "{\"value\":1}");
+    recipes.add(put, 406, "", &[JSON, HTML], body);
+    recipes.add(put, 412, "", &[JSON, MATCH_NONE], body);
+    recipes.add(put, 413, "", &[JSON], &" ".repeat(5_000));
+    recipes.add(put, 415, "", &[TEXT], body);
+    recipes.add(put, 200, "", &[JSON], body);
+    let get = ("get", "/{key}");
+    recipes.add(get, 200, "bare", &[], "");
+    recipes.add(get, 304, "given", &[("if-none-match", etag)], "");
+    recipes.add(get, 400, "%ff", &[], "");
+    recipes.add(get, 404, "absent", &[], "");
+    recipes.add(get, 405, "null", &[], "");
+    recipes.add(get, 406, "bare", &[HTML], "");
+    recipes.add(get, 412, "bare", &[MATCH_NONE], "");
+    let delete = ("delete", "/{key}");
+    recipes.add(delete, 400, "bare", &[NAMELESS], "");
+    recipes.add(delete, 403, "bare", &[FOREIGN], "");
+    recipes.add(delete, 405, "null", &[], "");
+    recipes.add(delete, 406, "bare", &[HTML], "");
+    recipes.add(delete, 412, "bare", &[MATCH_NONE], "");
+    recipes.add(delete, 200, "bare", &[], "");
     recipes.0
 }
 
@@ -183,6 +317,24 @@ async fn cook(door: &TestDoor, recipe: &Recipe) -> Response {
     door.ask(&method, &target, &headers, &recipe.body).await
 }
 
+/// Writes what the recipes take to be there.
+async fn prepare(door: &TestDoor) -> ETags {
+    let etag = |response: Response| response.header("etag").unwrap().to_owned();
+    let mut services = Vec::new();
+    for Service { path, write, .. } in SERVICES {
+        let stem = path.strip_suffix("{key}").unwrap();
+        let namespace = stem.trim_matches('/');
+        door.put(&format!("{namespace}:document"), "{}").await;
+        let written = door.ask("PUT", &format!("{stem}{write}"), &[], "").await;
+        services.push(etag(written));
+    }
+    ETags {
+        value: etag(door.put("k", "{}").await),
+        services,
+        bare: etag(door.put("given", "{}").await),
+    }
+}
+
 #[tokio::test]
 async fn the_server_answers_as_it_is_described() {
     let config = Config {
@@ -192,11 +344,8 @@ async fn the_server_answers_as_it_is_described() {
     };
     let door = TestDoor::with(config).await;
     let mut seen = BTreeSet::new();
-    let etag = door.put("k", "{}").await.header("etag").unwrap().to_owned();
-    door.put("counters:document", "{}").await;
-    let counter = door.ask("PUT", "/counters/c?increment=1", &[], "").await;
-    let counter_etag = counter.header("etag").unwrap().to_owned();
-    for recipe in recipes(&etag, &counter_etag) {
+    let etags = prepare(&door).await;
+    for recipe in recipes(&etags) {
         let response = cook(&door, &recipe).await;
         let (method, path, status) = (recipe.method, recipe.path, recipe.status);
         assert_eq!(response.status, status, "{method} {path}: {response:?}");
@@ -215,8 +364,9 @@ async fn the_server_answers_as_it_is_described() {
     }
     // A node that has not joined.
     let joining = TestDoor::joining(Config::default()).await;
-    let mut recipes = recipes(&etag, &counter_etag);
-    for recipe in recipes.iter().filter(|recipe| recipe.status == 200) {
+    let mut recipes = recipes(&etags);
+    let good = |recipe: &&Recipe| matches!(recipe.status, 200 | 204);
+    for recipe in recipes.iter().filter(good) {
         let response = cook(&joining, recipe).await;
         if response.status == 503 {
             let retry = response.header("retry-after");
@@ -226,7 +376,7 @@ async fn the_server_answers_as_it_is_described() {
     }
     // Without a token, and with one whose role is not enough: it may read.
     let asking = TestDoor::asking("read r the-readers-token").await;
-    for recipe in recipes.iter_mut().filter(|recipe| recipe.status == 200) {
+    for recipe in recipes.iter_mut().filter(|recipe| good(&&**recipe)) {
         for (status, token) in [(401, "Bearer wrong"), (403, "Bearer the-readers-token")] {
             recipe.headers.push(("authorization", token.to_owned()));
             let response = cook(&asking, recipe).await;

@@ -17,6 +17,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+    /// The body as it came; what is no text is not in `body`.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Response {
@@ -137,7 +139,7 @@ impl Client {
         Ok(Response {
             status: status.unwrap().parse().unwrap(),
             headers: lines.map(header).collect(),
-            body: String::new(),
+            ..Response::default()
         })
     }
 
@@ -162,7 +164,8 @@ impl Client {
             let length = length.parse().unwrap();
             self.take(length).await?
         };
-        response.body = String::from_utf8(body).unwrap();
+        response.body = String::from_utf8(body.clone()).unwrap_or_default();
+        response.bytes = body;
         Ok(response)
     }
 
@@ -216,6 +219,19 @@ impl Client {
             }
         }
     }
+}
+
+/// A request with a body that need not be text.
+pub(crate) fn request_with(
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
+    let length = body.len().to_string();
+    let mut headers = headers.to_vec();
+    headers.push(("content-length", &length));
+    [request(method, target, &headers, "").as_bytes(), body].concat()
 }
 
 /// A request with the headers that it must have.

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::client::{Client, Response, patient};
+use super::client::{Client, Response, patient, request_with};
 
 pub(crate) const NAME: &str = "smache@test";
 
@@ -161,6 +161,16 @@ impl TestDoor {
     ) -> Response {
         let mut client = Client::connect(self.address).await;
         client.ask(method, target, headers, body).await
+    }
+
+    /// Sends bytes, whatever they are.
+    pub(crate) async fn send_bytes(&self, method: &str, target: &str, body: &[u8]) -> Response {
+        let headers = [("content-type", "application/octet-stream")];
+        let mut client = Client::connect(self.address).await;
+        client
+            .send(request_with(method, target, &headers, body))
+            .await;
+        client.response().await
     }
 
     pub(crate) async fn get(&self, target: &str) -> Response {

@@ -116,6 +116,16 @@ impl<'a> View<'a> {
         }
     }
 
+    /// All items in order, as [`View::iter`] has them, without noting where they are: for who goes
+    /// through a large collection once.
+    pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let items: Box<dyn Iterator<Item = Item<'a>> + 'a> = match *self {
+            View::Packed(view) => Box::new(view.pairs()),
+            _ => self.iter(),
+        };
+        items
+    }
+
     /// All items in order: of a hash, fields with their values.
     pub fn iter(&self) -> Box<dyn DoubleEndedIterator<Item = Item<'a>> + 'a> {
         match *self {
@@ -150,7 +160,7 @@ impl<'a> View<'a> {
 }
 
 impl<'a> PackedView<'a> {
-    fn pairs(self) -> impl Iterator<Item = Item<'a>> {
+    fn pairs(self) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let mut items = self.items;
         std::iter::from_fn(move || {
             let item = items.next()?;

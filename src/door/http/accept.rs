@@ -8,9 +8,10 @@ use super::route::Route;
 
 /// Refuses a request whose `Accept` leaves out what it would be answered.
 pub(super) fn check(route: Route, headers: &HeaderMap) -> Result<(), Failure> {
-    let offered = match route {
-        Route::Batch => "application/x-ndjson",
-        _ => "application/json",
+    let offered: &[&str] = match route {
+        Route::Batch => &["application/x-ndjson"],
+        Route::Cache | Route::Kv => &["application/json", BYTES],
+        _ => &["application/json"],
     };
     let mut named = headers.get_all(ACCEPT).iter().peekable();
     if named.peek().is_none() {
@@ -18,11 +19,13 @@ pub(super) fn check(route: Route, headers: &HeaderMap) -> Result<(), Failure> {
     }
     let accepted = named.any(|value| {
         let list = value.to_str().unwrap_or_default();
-        list.split(',').any(|range| accepts(range, offered))
+        list.split(',')
+            .any(|range| offered.iter().any(|offered| accepts(range, offered)))
     });
     if accepted {
         Ok(())
     } else {
+        let offered = offered.join(" or ");
         let message = format!("the answer is {offered}, which the Accept header leaves out");
         Err(Failure::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -30,6 +33,19 @@ pub(super) fn check(route: Route, headers: &HeaderMap) -> Result<(), Failure> {
             message,
         ))
     }
+}
+
+/// Whether the client would rather have a value's bytes as they are than JSON: it names them, and
+/// does not name JSON before them.
+pub(super) fn prefers_bytes(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT).iter();
+    let mut ranges = named.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    let first = ranges.find(|range| !range.contains('*') && is_offered(range));
+    first.is_some_and(|range| accepts(range, BYTES))
+}
+
+fn is_offered(range: &str) -> bool {
+    accepts(range, BYTES) || accepts(range, "application/json")
 }
 
 fn accepts(range: &str, offered: &str) -> bool {
@@ -48,6 +64,9 @@ fn accepts(range: &str, offered: &str) -> bool {
     matches && !parts.any(refused)
 }
 
+/// Bytes that are nothing else.
+pub(super) const BYTES: &str = "application/octet-stream";
+
 /// What a request's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -56,6 +75,8 @@ pub(super) enum Format {
     Form,
     Multipart,
     Lines,
+    /// A value as it is.
+    Bytes,
 }
 
 /// The format that the headers name; without a name it is JSON.
@@ -79,6 +100,7 @@ pub(super) fn format(headers: &HeaderMap, allowed: &[Format]) -> Result<Format, 
             "application/merge-patch+json" => Some(Format::MergePatch),
             "application/x-www-form-urlencoded" => Some(Format::Form),
             "multipart/form-data" => Some(Format::Multipart),
+            BYTES | "text/plain" => Some(Format::Bytes),
             "application/x-ndjson" | "application/jsonl" | "application/ndjson" => {
                 Some(Format::Lines)
             }
@@ -137,6 +159,32 @@ mod tests {
         }
         assert_eq!(check(Route::Api, &HeaderMap::new()), Ok(()));
         assert!(check(Route::Batch, &headers(ACCEPT, "application/x-ndjson")).is_ok());
+    }
+
+    #[test]
+    fn who_takes_bytes() {
+        for (takes, accepted, bytes) in [
+            ("application/octet-stream", true, true),
+            ("Application/Octet-Stream;q=0.9, */*;q=0.1", true, true),
+            ("application/octet-stream, application/json", true, true),
+            ("application/json, application/octet-stream", true, false),
+            ("*/*", true, false),
+            ("application/*", true, false),
+            ("text/html", false, false),
+            ("application/octet-stream;q=0", false, false),
+            (
+                "application/octet-stream;q=0, application/json",
+                true,
+                false,
+            ),
+        ] {
+            let headers = headers(ACCEPT, takes);
+            assert_eq!(check(Route::Kv, &headers).is_ok(), accepted, "{takes}");
+            assert_eq!(prefers_bytes(&headers), bytes, "{takes}");
+        }
+        let only_bytes = headers(ACCEPT, "application/octet-stream");
+        assert!(check(Route::Sets, &only_bytes).is_err());
+        assert!(!prefers_bytes(&HeaderMap::new()));
     }
 
     #[test]

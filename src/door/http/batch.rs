@@ -28,7 +28,7 @@ use super::idempotency::IdempotencyKey;
 use super::lines::{Line, Lines};
 use super::many::{PIECE_BYTES, write_facts};
 use super::pipeline::Pipeline;
-use super::read::write_data;
+use super::read::{data_bytes, write_data};
 use crate::access::{Need, Role};
 use crate::command::json::{self, Object};
 use crate::command::{Command, Entry, Kind, OperationId, Reply};
@@ -378,8 +378,7 @@ async fn perform(
         Reply::Answer { .. } => return Err(Failure::unexpected()),
     };
     let entry = entry.map(Entry::as_ref);
-    let data_bytes = entry.map_or(4, |entry| entry.data.len());
-    let room = 160 + if shows_data { data_bytes } else { 0 };
+    let room = 160 + if shows_data { data_bytes(entry) } else { 0 };
     let hold = match command {
         Command::Get { .. } => Hold::take(&shared.budget, room)?,
         // It is done: its answer is owed, whatever it takes.

@@ -20,6 +20,9 @@ pub(super) const X_TTL_MS: HeaderName = HeaderName::from_static("x-ttl-ms");
 /// Names the request in logs.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What bodies are unless they say otherwise.
+const JSON: &str = "application/json";
+
 /// Room for the texts of all headers: id, ETag, TTL.
 const HEAD_BYTES: usize = 96;
 
@@ -29,6 +32,7 @@ pub(super) struct Draft {
     buffer: Vec<u8>,
     hold: Option<Hold>,
     theirs: Option<HeaderValue>,
+    media_type: &'static str,
     id_end: usize,
     etag_end: usize,
     ttl_end: usize,
@@ -44,6 +48,7 @@ impl Draft {
             buffer,
             hold,
             theirs,
+            media_type: JSON,
             id_end,
             etag_end: id_end,
             ttl_end: id_end,
@@ -61,6 +66,11 @@ impl Draft {
             self.buffer.extend_from_slice(digits.format(ms).as_bytes());
         }
         self.ttl_end = self.buffer.len();
+    }
+
+    /// Says what the body is, if it is no JSON.
+    pub(super) fn media_type(&mut self, media_type: &'static str) {
+        self.media_type = media_type;
     }
 
     /// Where the body is written; nothing but body may follow.
@@ -86,8 +96,8 @@ impl Draft {
                 .flatten()
         };
         let body = bytes.slice(self.ttl_end..);
-        if !body.is_empty() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if !body.is_empty() || self.media_type != JSON {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         }
         if let Some(id) = self.theirs.or_else(|| text(0, self.id_end)) {
             headers.insert(X_REQUEST_ID, id);

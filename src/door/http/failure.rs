@@ -10,7 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
-use super::hold;
+use super::draft::X_CACHE;
 use crate::access::Refused;
 use crate::command::{self, json};
 use crate::key;
@@ -41,6 +41,8 @@ enum Extra {
     Challenge(&'static str),
     /// The connection cannot go on.
     Close,
+    /// There is no value.
+    Miss,
 }
 
 impl Failure {
@@ -86,6 +88,14 @@ impl Failure {
     pub(super) fn not_found(path: &str) -> Failure {
         let message = format!("there is nothing at {path}");
         Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// A miss, where one value was asked for.
+    pub(super) fn miss(message: impl Into<Cow<'static, str>>) -> Failure {
+        Failure {
+            extra: Extra::Miss,
+            ..Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+        }
     }
 
     pub(super) fn method_not_allowed(allow: &'static str) -> Failure {
@@ -188,6 +198,9 @@ impl Failure {
             Extra::RetryAfter => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            Extra::Miss => {
+                headers.insert(X_CACHE, HeaderValue::from_static("MISS"));
+            }
             Extra::Close => {
                 headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -253,9 +266,9 @@ impl From<command::Error> for Failure {
             Error::AnswerTooLarge { .. } => Failure::bad("answer_too_large", message),
             Error::Json(error) => error.into(),
             Error::Path(error) => of_path(&error),
-            Error::NotANumber | Error::NotAFloat | Error::NotAFlag | Error::NotACollection(_) => {
-                Failure::bad("invalid_data", message)
-            }
+            // What requests name as a number was checked before: it is the value that is none.
+            Error::NotANumber | Error::NotAFloat => conflict("not_a_number"),
+            Error::NotAFlag | Error::NotACollection(_) => Failure::bad("invalid_data", message),
             Error::IndexOutOfRange => Failure::bad("index_out_of_range", message),
             Error::NoSuchKey => Failure::new(StatusCode::NOT_FOUND, "not_found", message),
         }
@@ -337,7 +350,7 @@ mod tests {
             ),
             (
                 router::Error::Command(command::Error::NotANumber),
-                (400, "invalid_data", false),
+                (409, "not_a_number", false),
             ),
             (
                 router::Error::Command(command::Error::ValueTooLarge { bytes: 2, max: 1 }),

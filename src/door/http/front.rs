@@ -23,7 +23,7 @@ use super::hold::Budget;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::{Dropped, State};
-use super::{Context, accept, batch, counters, handoff, locate, many, read, write};
+use super::{Context, accept, bare, batch, handoff, locate, many, read, service, write};
 use crate::access::{Refused, Role};
 use crate::clock::Clock;
 use crate::command::json;
@@ -256,10 +256,10 @@ async fn dispatch<B: Incoming>(
         return Err(Failure::method_not_allowed(allow));
     }
     role?;
-    if !route.is_data() && route != Route::Handoff {
+    if route.is_page(&parts.method) {
         return Ok(Box::pin(page(&call.parts, entry.path, pages)).await);
     }
-    if route.is_data() {
+    if route != Route::Handoff {
         admit(&call.shared.context)?;
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
@@ -269,7 +269,17 @@ async fn dispatch<B: Incoming>(
     match (route, &parts.method) {
         (Route::Handoff, _) => Box::pin(handoff::answer(call, body)).await,
         (Route::Locate, _) => locate::answer(call),
-        (Route::Counters, _) => Box::pin(counters::answer(call, entry)).await,
+        (
+            Route::Counters
+            | Route::Cache
+            | Route::Flags
+            | Route::Kv
+            | Route::Sets
+            | Route::Hashes
+            | Route::Lists,
+            _,
+        ) => Box::pin(service::answer(call, body, entry)).await,
+        (Route::Root | Route::Bare, _) => Box::pin(bare::answer(call, body, entry)).await,
         (Route::Batch, _) => batch::answer(call, body, exchange),
         (_, &Method::GET | &Method::HEAD) => Box::pin(many::answer(call, exchange)).await,
         (_, &Method::DELETE) => Box::pin(write::delete(call, body)).await,

@@ -18,7 +18,7 @@ use super::front::{Call, Exchange, Shared};
 use super::hold::{Held, Hold};
 use super::pipeline::{BYTES, Pipeline};
 use super::query::{self, Keys};
-use super::read::{self, ttl_ms, write_data};
+use super::read::{self, data_bytes, ttl_ms, write_data};
 use crate::clock::UnixMs;
 use crate::command::{Command, Entry, EntryRef, Reply, json};
 
@@ -127,11 +127,17 @@ async fn element(shared: Arc<Shared>, key: String) -> Held {
 async fn value(shared: &Shared, text: &str) -> Result<Held, Failure> {
     let context = &shared.context;
     query::check_key(text, context.config.key_bytes_max)?;
-    let here = context.router.read_local(text.as_bytes(), |entry, now| {
+    let write = |entry: Option<EntryRef<'_>>, now| {
         write_element(shared, text, entry, now, context.router.name())
-    });
+    };
+    let here = context
+        .router
+        .read_local(text.as_bytes(), |entry, now| match read::copied(entry) {
+            Some(copy) => Err((copy, now)),
+            None => Ok(write(entry, now)),
+        });
     if let Some(element) = here {
-        return element;
+        return element.unwrap_or_else(|(copy, now)| write(Some(copy.as_ref()), now));
     }
     let key = read::key(text, context.config.key_bytes_max)?;
     let answer = context.execute(&Command::Get { key }).await?;
@@ -149,8 +155,7 @@ fn write_element(
     now: UnixMs,
     node: &str,
 ) -> Result<Held, Failure> {
-    let data_bytes = entry.map_or(4, |entry| entry.data.len());
-    let room = key.len() + data_bytes + node.len() + 96;
+    let room = key.len() + data_bytes(entry) + node.len() + 96;
     let hold = Hold::take(&shared.budget, room)?;
     let mut out = Vec::with_capacity(room);
     out.extend_from_slice(b"{\"key\":");

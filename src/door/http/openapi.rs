@@ -5,7 +5,13 @@
 //! that every route is.
 
 mod bodies;
+#[expect(dead_code, reason = "they carry the description that the macro reads")]
+mod collections;
+#[expect(dead_code, reason = "they carry the description that the macro reads")]
+mod common;
 mod needs;
+#[expect(dead_code, reason = "they carry the description that the macro reads")]
+mod services;
 
 use utoipa::OpenApi;
 
@@ -41,9 +47,32 @@ pub fn document() -> utoipa::openapi::OpenApi {
         paths::delete_value,
         paths::batch,
         paths::locate,
-        paths::get_counter,
-        paths::increment_counter,
-        paths::delete_counter,
+        services::get_counter,
+        services::increment_counter,
+        services::delete_counter,
+        services::get_cache,
+        services::put_cache,
+        services::delete_cache,
+        services::get_flag,
+        services::put_flag,
+        services::delete_flag,
+        services::get_kv,
+        services::put_kv,
+        services::delete_kv,
+        collections::get_set,
+        collections::put_set,
+        collections::post_set,
+        collections::delete_set,
+        collections::get_hash,
+        collections::put_hash,
+        collections::delete_hash,
+        collections::get_list,
+        collections::post_list,
+        collections::put_list,
+        collections::delete_list,
+        services::put_bare,
+        services::get_bare,
+        services::delete_bare,
         paths::root,
         paths::healthcheck,
         paths::ready,
@@ -57,6 +86,12 @@ pub fn document() -> utoipa::openapi::OpenApi {
     tags(
         (name = "values", description = "Reading and writing values by their keys"),
         (name = "counters", description = "Whole numbers that many clients add to"),
+        (name = "cache", description = "Strings that expire"),
+        (name = "flags", description = "Yes or no"),
+        (name = "kv", description = "Any bytes"),
+        (name = "sets", description = "Members without an order"),
+        (name = "hashes", description = "Fields with values"),
+        (name = "lists", description = "Elements in order, added and taken at either end"),
         (name = "node", description = "What a node says of itself"),
     )
 )]
@@ -66,8 +101,7 @@ struct Document;
 mod paths {
     use super::bodies::Pause;
     use super::bodies::{
-        BatchAnswer, BatchLine, Counter, Delete, Deleted, Failure, Patch, ValueOrResults, Write,
-        Written,
+        BatchAnswer, BatchLine, Delete, Deleted, Failure, Patch, ValueOrResults, Write, Written,
     };
     use crate::cluster::handoff::Progress;
     use crate::door::http::locate::Location;
@@ -219,80 +253,6 @@ mod paths {
             ), description = "`not_ready`, `overloaded`"),
         ))]
     fn locate() {}
-
-    /// Read a counter
-    ///
-    /// One without a value stands at 0, has no ETag, and is `X-Cache: MISS`.
-    #[utoipa::path(get, path = "/counters/{key}", tag = "counters",
-        params(
-            ("key" = String, Path, description = "The counter; slashes may stand as they are"),
-            ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the counter has one of these ETags"),
-            ("If-Match" = Option<String>, Header, description = "Answer 412 unless the counter has one of these ETags"),
-        ),
-        responses(
-            (status = 200, body = Counter, headers(
-                ("ETag" = String, description = "The version of the value"),
-                ("X-Cache" = String, description = "HIT or MISS"),
-                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
-            ), description = "What it stands at"),
-            (status = 304, description = "The client has it already"),
-            (status = 400, body = Failure, description = "`key_too_long`, `invalid_utf8`, `invalid_escape`, `invalid_condition`"),
-            (status = 405, body = Failure, description = "`key_required`: there is nothing behind `/counters/`"),
-            (status = 406, body = Failure, description = "`not_acceptable`"),
-            (status = 409, body = Failure, description = "`wrong_type`: the key holds something else"),
-            (status = 412, body = Failure, description = "`precondition_failed`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
-        ))]
-    fn get_counter() {}
-
-    /// Add to a counter
-    ///
-    /// One without a value is made, and counted from 0. The time to live of one that is there stays
-    /// as it is. A sum beyond 64 bits is refused, and the counter stays as it is.
-    #[utoipa::path(put, path = "/counters/{key}", tag = "counters",
-        params(
-            ("key" = String, Path, description = "The counter; slashes may stand as they are"),
-            ("increment" = i64, Query, description = "What to add; negative to subtract"),
-            ("ttl" = Option<String>, Query, description = "How long a counter that this makes lives: seconds, or a duration such as `1h`. Absent: for ever"),
-            ("If-None-Match" = Option<String>, Header, description = "`*` makes a counter only"),
-            ("If-Match" = Option<String>, Header, description = "`*` adds to one that is there only; ETags only to that value"),
-            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
-        ),
-        responses(
-            (status = 200, body = Counter, headers(
-                ("ETag" = String, description = "The version of the value"),
-                ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
-            ), description = "What it stands at now"),
-            (status = 400, body = Failure, description = "`invalid_increment`, `invalid_ttl`, `unknown_parameter`, `key_too_long`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `invalid_idempotency_key`"),
-            (status = 403, body = Failure, description = "`cross_site`: a browser sent it for another site"),
-            (status = 405, body = Failure, description = "`key_required`"),
-            (status = 406, body = Failure, description = "`not_acceptable`"),
-            (status = 409, body = Failure, description = "`wrong_type`: the key holds something else; `counter_overflow`"),
-            (status = 412, body = Failure, description = "`precondition_failed`; ETag has the present version"),
-            (status = 503, body = Failure, description = "`not_ready`"),
-        ))]
-    fn increment_counter() {}
-
-    /// Delete a counter
-    ///
-    /// Or whatever else the key holds.
-    #[utoipa::path(delete, path = "/counters/{key}", tag = "counters",
-        params(
-            ("key" = String, Path, description = "The counter; slashes may stand as they are"),
-            ("If-Match" = Option<String>, Header, description = "Delete only that value"),
-            ("If-None-Match" = Option<String>, Header, description = "Delete only another value"),
-            ("Idempotency-Key" = Option<String>, Header, description = "A name by which this may be sent again, and is applied once"),
-        ),
-        responses(
-            (status = 200, body = Deleted, description = "It is gone; `deleted` says whether it was there"),
-            (status = 400, body = Failure, description = "`key_too_long`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `invalid_idempotency_key`"),
-            (status = 403, body = Failure, description = "`cross_site`"),
-            (status = 405, body = Failure, description = "`key_required`"),
-            (status = 406, body = Failure, description = "`not_acceptable`"),
-            (status = 412, body = Failure, description = "`precondition_failed`"),
-            (status = 503, body = Failure, description = "`not_ready`"),
-        ))]
-    fn delete_counter() {}
 
     /// Whether the process answers
     #[utoipa::path(get, path = "/", tag = "node",

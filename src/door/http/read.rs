@@ -14,7 +14,7 @@ use super::condition::{ReadCondition, Verdict};
 use super::draft::Draft;
 use super::failure::Failure;
 use super::front::{Call, Shared, write_node_suffix};
-use super::hold::Hold;
+use super::hold::{Hold, LARGE_BYTES};
 use super::id::RequestId;
 use super::query::{self, Keys};
 use super::route::Route;
@@ -39,23 +39,31 @@ pub(super) fn here(
     query::check_key(&key, context.config.key_bytes_max).ok()?;
     accept::check(Route::Api, &parts.headers).ok()?;
     let condition = ReadCondition::of(&parts.headers).ok()?;
-    let answer = context.router.read_local(key.as_bytes(), |entry, now| {
-        write_answer(
-            shared,
-            id,
-            &key,
-            entry,
-            now,
-            &condition,
-            &shared.node_suffix,
-        )
-    })?;
+    let write = |entry: Option<EntryRef<'_>>, now| {
+        let suffix = &shared.node_suffix;
+        write_answer(shared, id, &key, entry, now, &condition, suffix)
+    };
+    let answer = context
+        .router
+        .read_local(key.as_bytes(), |entry, now| match copied(entry) {
+            Some(copy) => Err((copy, now)),
+            None => Ok(write(entry, now)),
+        })?;
+    let answer = answer.unwrap_or_else(|(copy, now)| write(Some(copy.as_ref()), now));
     let headers = std::mem::take(&mut parts.headers);
     Some(answer.map(|written| {
         written
             .draft
             .respond(written.status, Some(written.cache), headers)
     }))
+}
+
+/// A copy of a large collection: writing its items as JSON takes longer than a writer's lock should
+/// be held.
+pub(super) fn copied(entry: Option<EntryRef<'_>>) -> Option<Entry> {
+    let entry =
+        entry.filter(|entry| entry.open.is_some() && entry.stored_bytes() >= LARGE_BYTES)?;
+    Some(entry.to_entry())
 }
 
 /// Answers a read of one key wherever it lives.
@@ -107,9 +115,10 @@ fn write_answer(
         return Err(Failure::precondition_failed(version));
     }
     let send = verdict == Verdict::Send;
-    let data_bytes = entry.map_or(4, |entry| entry.data.len());
-    let body_bytes = key.len() + data_bytes + node_suffix.len() + 48;
-    let body_bytes = if send { body_bytes } else { 0 };
+    let body_bytes = match send {
+        true => key.len() + data_bytes(entry) + node_suffix.len() + 48,
+        false => 0,
+    };
     // Refused before anything is copied.
     let hold = Hold::take_large(&shared.budget, body_bytes)?;
     let mut draft = Draft::new(id, body_bytes, hold);
@@ -133,6 +142,12 @@ fn write_answer(
         },
         cache: if entry.is_some() { "HIT" } else { "MISS" },
     })
+}
+
+/// How many bytes [`write_data`] writes at most.
+pub(super) fn data_bytes(entry: Option<EntryRef<'_>>) -> usize {
+    const TYPE_BYTES: usize = b",\"type\":\"counter\"".len();
+    entry.map_or(4, |entry| show::length(entry) + TYPE_BYTES)
 }
 
 /// Writes a value as JSON; none is `null`. What is no JSON document is followed by a member that

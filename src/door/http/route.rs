@@ -19,12 +19,22 @@ pub(super) enum Route {
     Batch,
     Locate,
     Counters,
+    Cache,
+    Flags,
+    Kv,
+    Sets,
+    Hashes,
+    Lists,
     Handoff,
+    /// `/` itself: the health of the node, and a write.
+    Root,
     Health,
     Ready,
     Status,
     Metrics,
     OpenApi,
+    /// Whatever no other route takes: a key.
+    Bare,
     /// None of ours.
     Unknown,
 }
@@ -64,6 +74,8 @@ const fn needs(look: Need, change: Need) -> Needs {
 const NOTHING: Needs = needs(Need::Nothing, Need::Nothing);
 /// What a node says of itself.
 const FIGURES: Needs = needs(Need::Read, Need::Admin);
+/// What says that the node is there; and a write.
+const HOME: Needs = needs(Need::Nothing, Need::Write);
 const KEYS: Needs = needs(Need::Read, Need::Write);
 /// Every line is judged by itself.
 const LINES: Needs = needs(Need::Read, Need::Read);
@@ -72,22 +84,30 @@ const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const READ_AND_SET: &str = "GET, HEAD, POST, PUT, OPTIONS";
+const READ_POST_PUT_DELETE: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 /// How a path ends behind which the rest names a key.
 const KEY: &str = "/{key}";
 
-/// All paths, the busiest one first.
-pub(super) static ROUTES: [Entry; 11] = [
+/// All paths, the busiest one first, and last the one that takes all that is left.
+pub(super) static ROUTES: [Entry; 18] = [
     entry("/api", Route::Api, READ_AND_WRITE, KEYS),
     entry("/api/batch", Route::Batch, "POST, OPTIONS", LINES),
     entry("/api/locate", Route::Locate, READ, KEYS),
     entry("/counters/{key}", Route::Counters, READ_PUT_DELETE, KEYS),
-    entry("/", Route::Health, READ, NOTHING),
+    entry("/cache/{key}", Route::Cache, READ_PUT_DELETE, KEYS),
+    entry("/flags/{key}", Route::Flags, READ_PUT_DELETE, KEYS),
+    entry("/kv/{key}", Route::Kv, READ_PUT_DELETE, KEYS),
+    entry("/sets/{key}", Route::Sets, READ_POST_PUT_DELETE, KEYS),
+    entry("/hashes/{key}", Route::Hashes, READ_PUT_DELETE, KEYS),
+    entry("/lists/{key}", Route::Lists, READ_POST_PUT_DELETE, KEYS),
+    entry("/", Route::Root, "GET, HEAD, PUT, OPTIONS", HOME),
     entry("/healthcheck", Route::Health, READ, NOTHING),
     entry("/ready", Route::Ready, READ, NOTHING),
     entry("/status", Route::Status, READ, FIGURES),
     entry("/metrics", Route::Metrics, READ, FIGURES),
     entry("/handoff", Route::Handoff, READ_AND_SET, FIGURES),
     entry("/openapi.json", Route::OpenApi, READ, NOTHING),
+    entry(KEY, Route::Bare, "GET, HEAD, DELETE, OPTIONS", KEYS),
 ];
 
 static UNKNOWN: Entry = entry("", Route::Unknown, "", NOTHING);
@@ -109,7 +129,7 @@ impl Entry {
             return (self.path == path).then_some("");
         };
         match path.strip_prefix(stem)? {
-            "" => Some(""),
+            "" if !stem.is_empty() => Some(""),
             behind => behind.strip_prefix('/'),
         }
     }
@@ -144,8 +164,27 @@ impl Route {
     pub(super) fn is_data(self) -> bool {
         matches!(
             self,
-            Route::Api | Route::Batch | Route::Locate | Route::Counters
+            Route::Api
+                | Route::Batch
+                | Route::Locate
+                | Route::Counters
+                | Route::Cache
+                | Route::Flags
+                | Route::Kv
+                | Route::Sets
+                | Route::Hashes
+                | Route::Lists
+                | Route::Bare
         )
+    }
+
+    /// Whether a request is answered by the pages.
+    pub(super) fn is_page(self, method: &Method) -> bool {
+        match self {
+            Route::Root => matches!(*method, Method::GET | Method::HEAD),
+            Route::Handoff => false,
+            route => !route.is_data(),
+        }
     }
 
     fn label(self) -> &'static str {
@@ -154,12 +193,20 @@ impl Route {
             Route::Batch => "/api/batch",
             Route::Locate => "/api/locate",
             Route::Counters => "/counters",
+            Route::Cache => "/cache",
+            Route::Flags => "/flags",
+            Route::Kv => "/kv",
+            Route::Sets => "/sets",
+            Route::Hashes => "/hashes",
+            Route::Lists => "/lists",
             Route::Handoff => "/handoff",
+            Route::Root => "/",
             Route::Health => "/healthcheck",
             Route::Ready => "/ready",
             Route::Status => "/status",
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
+            Route::Bare => "/{key}",
             Route::Unknown => "unknown",
         }
     }
@@ -168,17 +215,25 @@ impl Route {
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
-const ALL: [Route; 11] = [
+const ALL: [Route; 19] = [
     Route::Api,
     Route::Batch,
     Route::Locate,
     Route::Counters,
+    Route::Cache,
+    Route::Flags,
+    Route::Kv,
+    Route::Sets,
+    Route::Hashes,
+    Route::Lists,
     Route::Handoff,
+    Route::Root,
     Route::Health,
     Route::Ready,
     Route::Status,
     Route::Metrics,
     Route::OpenApi,
+    Route::Bare,
     Route::Unknown,
 ];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -246,10 +301,11 @@ mod tests {
     fn one_trailing_slash_is_forgiven() {
         assert_eq!(Entry::of("/api").route, Route::Api);
         assert_eq!(Entry::of("/api/").route, Route::Api);
-        assert_eq!(Entry::of("/api//").route, Route::Unknown);
-        assert_eq!(Entry::of("/").route, Route::Health);
+        assert_eq!(Entry::of("/api//").route, Route::Bare);
+        assert_eq!(Entry::of("/").route, Route::Root);
         assert_eq!(Entry::of("").route, Route::Unknown);
-        assert_eq!(Entry::of("/apis").route, Route::Unknown);
+        assert_eq!(Entry::of("*").route, Route::Unknown);
+        assert_eq!(Entry::of("/apis").route, Route::Bare);
     }
 
     #[test]
@@ -270,9 +326,14 @@ mod tests {
         ] {
             assert_eq!(key(path), (Route::Counters, Some(rest)), "{path}");
         }
-        assert_eq!(Entry::of("/countersa").route, Route::Unknown);
-        assert_eq!(Entry::of("/counter/a").route, Route::Unknown);
+        assert_eq!(key("/countersa"), (Route::Bare, Some("countersa")));
+        assert_eq!(key("/counter/a/"), (Route::Bare, Some("counter/a")));
+        assert_eq!(key("//"), (Route::Root, Some("")));
+        assert_eq!(key("///"), (Route::Bare, Some("/")));
         assert_eq!(key("/api"), (Route::Api, Some("")));
+        for fixed in ROUTES.iter().filter(|entry| entry.route != Route::Bare) {
+            assert_eq!(Entry::of(fixed.path).route, fixed.route, "{}", fixed.path);
+        }
     }
 
     #[test]

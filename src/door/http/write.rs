@@ -16,7 +16,7 @@ use super::front::Call;
 use super::hold::{Hold, LARGE_BYTES};
 use super::idempotency::operation;
 use super::query::{self, Keys};
-use super::read::{self, ttl_ms, write_data};
+use super::read::{self, data_bytes, ttl_ms, write_data};
 use crate::command::json::{self, Object};
 use crate::command::{Command, Entry, Kind, OperationId, Reply};
 
@@ -109,7 +109,7 @@ fn write_deleted(name: &str, deleted: bool, out: &mut Vec<u8>) {
 }
 
 /// The body, and its hold, which lasts until the request is answered.
-async fn whole<B: Incoming>(call: &Call, body: B) -> Result<(Bytes, Hold), Failure> {
+pub(super) async fn whole<B: Incoming>(call: &Call, body: B) -> Result<(Bytes, Hold), Failure> {
     let config = &call.context().config;
     let hold = Hold::nothing(&call.shared.budget);
     body::collect(body, config.body_bytes_max, config.idle_timeout, hold).await
@@ -128,7 +128,7 @@ async fn fields<B: Incoming>(
     let config = &call.context().config;
     let (depth_max, key_bytes_max) = (config.json_depth_max, config.key_bytes_max);
     let pairs = match format {
-        Format::Json | Format::MergePatch | Format::Lines => {
+        Format::Json | Format::MergePatch | Format::Lines | Format::Bytes => {
             let fields = envelope::fields(&body, allowed, depth_max, key_bytes_max)?;
             return Ok((fields, hold));
         }
@@ -157,7 +157,7 @@ async fn store(
 
 fn stored(call: &mut Call, entry: &Entry) -> Response<Body> {
     let now = call.shared.clock.now();
-    let body_bytes = entry.data.len() + 16;
+    let body_bytes = data_bytes(Some(entry.as_ref())) + 16;
     // The write is done: its answer is owed, whatever it takes.
     let hold = (body_bytes >= LARGE_BYTES).then(|| Hold::owe(&call.shared.budget, body_bytes));
     let mut draft = Draft::new(&call.id, body_bytes, hold);

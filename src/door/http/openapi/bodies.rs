@@ -2,6 +2,8 @@
 //!
 //! None of these is ever made: doors write their answers byte by byte. They say what is in them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -131,6 +133,173 @@ pub(super) struct Counter {
     /// The node that owns the key.
     #[schema(example = "smache@localhost")]
     node: String,
+}
+
+/// An addition to a counter.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Increment {
+    /// What to add; negative to subtract.
+    increment: i64,
+    /// Of a counter that this makes.
+    ttl: Option<String>,
+}
+
+/// A string of bytes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Text {
+    /// The key as the path names it.
+    key: String,
+    #[schema(inline)]
+    value: Item,
+    /// The node that owns the key.
+    node: String,
+}
+
+/// A string to write. Other members are refused.
+#[derive(Serialize, ToSchema)]
+pub(super) struct WriteText {
+    /// Behind `/kv` it may be called `content` instead.
+    #[schema(inline)]
+    value: Item,
+    /// Seconds as an integer, or a duration such as `"1h"`.
+    ttl: Option<String>,
+}
+
+/// Bytes: a string if they are text. On their way in also a number, which is its text.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+pub(super) enum Item {
+    Text(String),
+    Bytes(Encoded),
+}
+
+/// Bytes that are no text.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Encoded {
+    #[schema(example = "/wA=")]
+    base64: String,
+}
+
+/// A flag.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Flag {
+    /// The key as the path names it.
+    key: String,
+    value: bool,
+    /// The node that owns the key.
+    node: String,
+}
+
+/// A flag to set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SetFlag {
+    value: bool,
+    /// Seconds as an integer, or a duration such as `"1h"`.
+    ttl: Option<String>,
+}
+
+/// A set; of the members between `key` and `node` those that belong to what was asked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Set {
+    /// The key as the path names it.
+    set: String,
+    /// The same again.
+    key: String,
+    items: Option<Vec<Item>>,
+    /// Which items are members.
+    contains: Option<BTreeMap<String, bool>>,
+    length: Option<u64>,
+    /// How many members are new.
+    added: Option<u64>,
+    /// How many were members.
+    removed: Option<u64>,
+    /// The node that owns the key.
+    node: String,
+}
+
+/// A hash; of the members between `key` and `node` those that belong to what was asked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Hash {
+    /// The key as the path names it.
+    hash: String,
+    /// The same again.
+    key: String,
+    /// An object; or, if a field of the whole hash is no text, an array of pairs.
+    #[schema(value_type = Option<Object>)]
+    fields: Option<serde_json::Value>,
+    /// The one field that was asked for.
+    field: Option<String>,
+    /// Its value; after an addition a number.
+    value: Option<Item>,
+    names: Option<Vec<Item>>,
+    length: Option<u64>,
+    /// How many fields are new.
+    added: Option<u64>,
+    /// How many fields were there.
+    removed: Option<u64>,
+    /// The node that owns the key.
+    node: String,
+}
+
+/// Fields to set, and their values: strings, numbers or objects with the member `base64`.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = Object)]
+#[serde(transparent)]
+pub(super) struct Fields(serde_json::Value);
+
+/// A list; of the members between `key` and `node` those that belong to what was asked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct List {
+    /// The key as the path names it.
+    list: String,
+    /// The same again.
+    key: String,
+    items: Option<Vec<Item>>,
+    /// The place that was asked for.
+    index: Option<i64>,
+    /// The element there.
+    item: Option<Item>,
+    /// How many elements there are.
+    length: Option<u64>,
+    /// How many were removed.
+    removed: Option<u64>,
+    /// The node that owns the key.
+    node: String,
+}
+
+/// Any JSON to write. Other members are refused.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Bare {
+    /// A string or an integer.
+    key: String,
+    value: serde_json::Value,
+    /// Seconds as an integer, or a duration such as `"300s"`.
+    ttl: Option<String>,
+    /// The value lives as long as the longer of this, or `ttl` if it is missing,
+    #[serde(rename = "ttl-l1")]
+    ttl_l1: Option<String>,
+    /// and this, or `ttl` if it is missing.
+    #[serde(rename = "ttl-l2")]
+    ttl_l2: Option<String>,
+}
+
+/// That it was done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BareAnswer {
+    #[schema(example = "Successfully put key something")]
+    message: String,
+    #[schema(example = 200)]
+    status: u16,
+}
+
+/// What came of a delete.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BareDeleted {
+    key: String,
+    deleted: bool,
+    message: String,
+    status: u16,
 }
 
 /// Whether there was something to delete.
