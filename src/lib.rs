@@ -111,6 +111,7 @@ pub mod config;
 pub mod door;
 pub mod embed;
 pub mod fields;
+pub mod glob;
 pub mod key;
 pub mod metrics;
 pub mod node;
