@@ -14,6 +14,7 @@
 //! requests go on with the map that is published.
 
 mod actor;
+pub mod keyspace;
 mod map;
 
 use std::sync::Arc;
@@ -180,6 +181,7 @@ struct Inner {
     origin: u128,
     next_operation: AtomicU64,
     members_min: usize,
+    keyspace: keyspace::Local,
 }
 
 /// A command on its way to its owner.
@@ -219,6 +221,7 @@ impl Router {
             origin: OperationId::origin(me, options.boot_epoch),
             next_operation: AtomicU64::new(0),
             members_min: options.members_min,
+            keyspace: keyspace::Local::new(),
         }))
     }
 
@@ -504,6 +507,11 @@ impl Router {
         }
     }
 
+    fn name_operation(&self) -> OperationId {
+        let number = self.0.next_operation.fetch_add(1, Ordering::Relaxed);
+        OperationId(self.0.origin | u128::from(number))
+    }
+
     async fn forward(
         &self,
         map: &PartitionMap,
@@ -515,8 +523,7 @@ impl Router {
         };
         let command = request.command;
         if request.operation.is_none() && !command.is_read() {
-            let number = self.0.next_operation.fetch_add(1, Ordering::Relaxed);
-            request.operation = Some(OperationId(self.0.origin | u128::from(number)));
+            request.operation = Some(self.name_operation());
         }
         let peer = || Arc::clone(&member.name);
         self.0.forwarded.fetch_add(1, Ordering::Relaxed);
