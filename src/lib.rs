@@ -115,6 +115,7 @@ pub mod door;
 pub mod embed;
 pub mod fields;
 pub mod files;
+pub mod glob;
 pub mod key;
 pub mod metrics;
 pub mod node;

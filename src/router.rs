@@ -14,6 +14,7 @@
 //! requests go on with the map that is published.
 
 mod actor;
+pub mod keyspace;
 mod map;
 
 use std::sync::Arc;
@@ -181,6 +182,7 @@ struct Inner {
     origin: u128,
     next_operation: AtomicU64,
     members_min: usize,
+    keyspace: keyspace::Local,
 }
 
 /// How far a command got at once; see [`Router::begin`].
@@ -232,6 +234,7 @@ impl Router {
             origin: OperationId::origin(me, options.boot_epoch),
             next_operation: AtomicU64::new(0),
             members_min: options.members_min,
+            keyspace: keyspace::Local::new(),
         }))
     }
 
@@ -563,6 +566,11 @@ impl Router {
         }
     }
 
+    fn name_operation(&self) -> OperationId {
+        let number = self.0.next_operation.fetch_add(1, Ordering::Relaxed);
+        OperationId(self.0.origin | u128::from(number))
+    }
+
     async fn forward(
         &self,
         map: &PartitionMap,
@@ -574,8 +582,7 @@ impl Router {
         };
         let command = request.command;
         if request.operation.is_none() && !command.is_read() {
-            let number = self.0.next_operation.fetch_add(1, Ordering::Relaxed);
-            request.operation = Some(OperationId(self.0.origin | u128::from(number)));
+            request.operation = Some(self.name_operation());
         }
         let peer = || Arc::clone(&member.name);
         self.0.forwarded.fetch_add(1, Ordering::Relaxed);

@@ -20,6 +20,7 @@ mod entry;
 mod eviction;
 mod ghost;
 mod index;
+mod keys;
 mod log;
 mod maintenance;
 mod memory;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use crate::clock::UnixMs;
 use crate::command::collection::Delta;
-use crate::command::{Changed, EntryRef};
+use crate::command::{Changed, EntryRef, Kind};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 
 use budget::Account;
@@ -146,6 +147,8 @@ pub struct Table {
     renewal: Option<Renewal>,
     /// Values by partition; empty until the first entry comes.
     partitions: Vec<u32>,
+    /// How often a key without a value was given one, by partition; of the same length.
+    created: Vec<u32>,
     tombstones: u64,
     /// What was evicted since it was last asked for, if anybody wants to know.
     evicted: Option<Vec<Evictee>>,
@@ -170,6 +173,7 @@ impl Table {
             wheel: Wheel::default(),
             renewal: None,
             partitions: Vec::new(),
+            created: Vec::new(),
             tombstones: 0,
             evicted: None,
             timed: 0,
@@ -215,16 +219,22 @@ impl Table {
         let draft = Draft::new(partition, key, entry, inline_max, &mut self.nodes)
             .ok_or(Error::KeyLength { bytes: key.len() })?;
         let hash = self.hasher.hash(key);
-        if let Some(handle) = self.find(hash, key)
+        let present = self.find(hash, key);
+        let is_new = present.is_none_or(|handle| !self.is_value(handle, now));
+        if let Some(handle) = present
             && draft.header.fits_in_place_of(self.log.header(handle))
         {
             self.overwrite(hash, handle, &draft, now);
             self.settle();
             // A lowered limit is kept also by tables that are only written over.
             self.make_room(now, |_| 0);
-            return Ok(());
+        } else {
+            self.append(hash, &draft, now)?;
         }
-        self.append(hash, &draft, now)
+        if is_new && entry.kind != Kind::Tombstone {
+            self.note_created(partition);
+        }
+        Ok(())
     }
 
     /// Changes a part of an entry, whose key must be this one's, and which must be a value; whether it
@@ -378,7 +388,7 @@ impl Table {
     fn growth(&self, hash: u32, draft: &Draft<'_>) -> u64 {
         let log = Queue::ALL.map(|queue| self.log.growth(queue, draft));
         let partitions = if self.partitions.is_empty() {
-            u64::from(PARTITION_COUNT) * 4
+            u64::from(PARTITION_COUNT) * 8
         } else {
             0
         };
@@ -464,6 +474,7 @@ impl Table {
     fn count(&mut self, handle: u32) {
         if self.partitions.is_empty() {
             self.partitions.resize(usize::from(PARTITION_COUNT), 0);
+            self.created.resize(usize::from(PARTITION_COUNT), 0);
         }
         let header = self.log.header(handle);
         if header.is_tombstone() {
@@ -508,6 +519,7 @@ impl Table {
             + self.timer_bytes()
             + self.ghost.bytes()
             + size_of_val(&*self.partitions) as u64
+            + size_of_val(&*self.created) as u64
     }
 
     /// Tells the budget what is committed now.

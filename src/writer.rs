@@ -19,6 +19,7 @@
 
 mod actor;
 pub mod core;
+mod keyspace;
 mod pulse;
 
 use std::collections::{HashSet, VecDeque};
@@ -33,8 +34,10 @@ use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
 pub use self::core::{
-    Discarded, Merge, Moved, Operation, Outcome, Role, Scanned, Sinks, Sum, Verdict, key_sum,
+    Discarded, Kinds, Merge, Moved, Operation, Outcome, Owned, Role, Scanned, Sinks, Sum, Verdict,
+    key_sum,
 };
+pub use self::keyspace::Deleted;
 
 pub use self::pulse::{Pulse, STANDSTILL_MS};
 

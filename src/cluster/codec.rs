@@ -15,6 +15,7 @@
 //! there, and a message that does not decode is an error, never a panic.
 
 mod fields;
+pub mod keyspace;
 mod partitions;
 mod request;
 mod response;

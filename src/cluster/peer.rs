@@ -8,6 +8,7 @@
 //! Every request has a deadline and an answer: a session that ends answers for all that it owes.
 
 mod incoming;
+mod keyspace;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //!   evict   = version            the owner says: this version is gone
 //!   evicted = version            a copy says: this version had to go here
 //!   delta   = previous version, version, what changed in the entry
+//!   flush   = version            of an empty key: all up to this version are gone
 //! operation = 0, or 1 id:u128 done
 //! ```
 
@@ -20,6 +21,9 @@ use crate::fields::{
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 use crate::version::Version;
 
+/// The number of a flush: the one change that is not about a key.
+const FLUSH: u8 = 4;
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -27,7 +31,7 @@ pub struct Effect {
     pub partition: PartitionId,
     /// The partition's epoch at its owner.
     pub epoch: u32,
-    /// The key.
+    /// The key; empty if it is about all keys of the partition.
     pub key: Bytes,
     /// What became of it.
     pub change: Change,
@@ -58,6 +62,8 @@ pub enum Change {
     Evict(Version),
     /// A copy had no room for its entry of this version: the owner should let it go as well.
     Evicted(Version),
+    /// All entries of the partition up to this version were deleted.
+    Flush(Version),
 }
 
 impl Effect {
@@ -77,6 +83,7 @@ impl Effect {
             }
             Change::Evict(version) => self.encode_version(1, *version),
             Change::Evicted(version) => self.encode_version(2, *version),
+            Change::Flush(version) => self.encode_version(FLUSH, *version),
         }
     }
 
@@ -96,7 +103,8 @@ impl Effect {
         let b = &mut bytes;
         let (partition, epoch, change) = (PartitionId(get_u16(b)?), get_u32(b)?, get_u8(b)?);
         let key = get_bytes(b)?;
-        if partition.0 >= PARTITION_COUNT || key.is_empty() || key.len() > KEY_BYTES_MAX {
+        let is_key = key.is_empty() == (change == FLUSH) && key.len() <= KEY_BYTES_MAX;
+        if partition.0 >= PARTITION_COUNT || !is_key {
             return Err(Malformed);
         }
         let change = match change {
@@ -117,6 +125,7 @@ impl Effect {
                     delta: get_value(b)?,
                 },
             },
+            FLUSH => Change::Flush(get_version(b)?),
             _ => return Err(Malformed),
         };
         let operation = match get_u8(b)? {
@@ -238,6 +247,11 @@ mod tests {
                 ..put(None, None)
             });
         }
+        effects.push(Effect {
+            key: Bytes::new(),
+            change: Change::Flush(version),
+            ..put(None, None)
+        });
         effects
     }
 
@@ -255,6 +269,18 @@ mod tests {
             for end in 0..bytes.len() {
                 assert_eq!(Effect::decode(bytes.slice(..end)), Err(Malformed), "{end}");
             }
+        }
+    }
+
+    #[test]
+    fn only_a_flush_is_about_no_key() {
+        for effect in effects() {
+            let key = match effect.change {
+                Change::Flush(_) => Bytes::from_static(b"key"),
+                _ => Bytes::new(),
+            };
+            let wrong = Effect { key, ..effect };
+            assert_eq!(Effect::decode(wrong.encode()), Err(Malformed), "{wrong:?}");
         }
     }
 }

@@ -545,6 +545,18 @@ impl Log {
         Some(self.handle(to, to_offset))
     }
 
+    /// A walk that begins with a segment, any one of them by a number drawn at random.
+    pub(super) fn walk_anywhere(&self, drawn: u64) -> Option<Walk> {
+        let first = drawn.checked_rem(self.slots.len() as u64)? as usize;
+        let (before, from) = self.slots.split_at(first);
+        let segment = from.iter().chain(before).flatten().next()?;
+        Some(Walk {
+            sequence: segment.sequence,
+            offset: 0,
+            slot: None,
+        })
+    }
+
     /// The next entry of a walk, dead or alive; `None` at the end.
     pub(super) fn walk(&self, walk: &mut Walk) -> Option<(u32, Header)> {
         loop {

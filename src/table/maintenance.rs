@@ -224,7 +224,7 @@ impl Table {
     }
 
     /// Lets a walk rest: what is written from now on lies before it.
-    fn pause(&mut self, walk: Walk) -> Cursor {
+    pub(super) fn pause(&mut self, walk: Walk) -> Cursor {
         self.log.seal_before(walk.sequence);
         self.settle();
         Cursor(walk.number())

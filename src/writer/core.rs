@@ -5,6 +5,8 @@
 //! brings the time.
 
 mod copy;
+mod flush;
+mod keyspace;
 mod merge;
 mod repair;
 
@@ -15,9 +17,12 @@ use bytes::Bytes;
 use rapidhash::RapidHashMap;
 
 pub use self::copy::Verdict;
+pub use self::flush::Flush;
+pub use self::keyspace::{Kinds, Owned};
 pub use self::merge::{Discarded, Merge};
 pub use self::repair::{Sum, key_sum};
 
+use self::flush::Flushed;
 use super::Error;
 use crate::clock::UnixMs;
 use crate::command::{
@@ -179,6 +184,7 @@ pub struct Core {
     since: Box<[UnixMs]>,
     versions: HlcSource,
     operations: Operations,
+    flushed: Flushed,
     /// Whether there was ever another node that might have copies. Without one nobody needs to hear
     /// of deletes and evictions.
     has_company: bool,
@@ -202,6 +208,7 @@ impl Core {
             since: vec![NEVER; count].into(),
             versions: HlcSource::default(),
             operations: Operations::new(OF_NODES, OF_CLIENTS),
+            flushed: Flushed::default(),
             has_company: false,
             missed: 0,
         }
@@ -256,6 +263,9 @@ impl Core {
                 // An effect of the next owner was here before the news of it.
                 continue;
             }
+            if self.leader(&self.roles[at]) != self.leader(role) {
+                self.settle_flush(partition, role.is_owned(), now);
+            }
             if role.is_owned() && !self.roles[at].is_owned() && self.has_company {
                 self.versions.jump_past(UnixMs(now.0 + TAKEOVER_MS));
             }
@@ -271,6 +281,15 @@ impl Core {
             self.roles[at] = role.clone();
             self.epochs[at] = self.epochs[at].max(epoch);
             self.turns[at] = self.turns[at].wrapping_add(1);
+        }
+    }
+
+    /// Who orders the writes of a partition, as far as this node is concerned.
+    fn leader(&self, role: &Role) -> Option<NodeId> {
+        match role {
+            Role::Elsewhere => None,
+            Role::Backup(owner) => Some(*owner),
+            Role::Owned { .. } => Some(self.setup.node),
         }
     }
 
@@ -294,6 +313,7 @@ impl Core {
             let turn = &mut self.turns[partition.index()];
             *turn = turn.wrapping_add(1);
             self.since[partition.index()] = NEVER;
+            self.flushed.reset(*partition);
         }
         self.disinherit(partitions.iter().copied());
         let left = |p: &&PartitionId| self.table.partition_entries(**p) > 0;
@@ -548,7 +568,8 @@ impl Core {
     /// Tidies up, at most about `work_max` entries' worth; whether more is due.
     pub fn maintain(&mut self, now: UnixMs, work_max: usize) -> bool {
         self.operations.forget_old(now);
-        let more = self.table.maintain(now, work_max);
+        let more = self.sweep_flushed(now, work_max);
+        let more = self.table.maintain(now, work_max) || more;
         self.tell_evictions();
         more
     }

@@ -17,15 +17,41 @@ impl std::fmt::Debug for PartitionSet {
 
 impl FromIterator<PartitionId> for PartitionSet {
     fn from_iter<I: IntoIterator<Item = PartitionId>>(partitions: I) -> PartitionSet {
-        let mut bits = Box::new([0; PARTITION_SET_BYTES]);
-        for partition in partitions {
-            bits[partition.index() / 8] |= 1 << (partition.index() % 8);
-        }
-        PartitionSet(bits)
+        let mut set = PartitionSet::default();
+        partitions.into_iter().for_each(|p| set.insert(p));
+        set
+    }
+}
+
+impl Default for PartitionSet {
+    fn default() -> PartitionSet {
+        PartitionSet(Box::new([0; PARTITION_SET_BYTES]))
     }
 }
 
 impl PartitionSet {
+    /// Every partition.
+    #[must_use]
+    pub fn all() -> PartitionSet {
+        PartitionSet(Box::new([0xff; PARTITION_SET_BYTES]))
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, partition: PartitionId) {
+        self.0[partition.index() / 8] |= 1 << (partition.index() % 8);
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, partition: PartitionId) {
+        self.0[partition.index() / 8] &= !(1 << (partition.index() % 8));
+    }
+
+    /// Whether none is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|bits| *bits == 0)
+    }
+
     /// Whether a partition is in it.
     #[must_use]
     pub fn contains(&self, partition: PartitionId) -> bool {

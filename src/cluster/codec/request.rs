@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::PartitionSet;
 use super::fields::{get_condition, put_condition};
 use super::partitions::PARTITION_SET_BYTES;
+use super::{PartitionSet, keyspace};
 use crate::command::{Command, Kind, OperationId};
 use crate::fields::{
     Malformed, get_bytes, get_i64, get_option, get_u8, get_u16, get_u32, get_u64, get_u128,
@@ -30,6 +30,8 @@ pub enum Request {
     Operations(PartitionSet),
     /// What do your entries of these partitions come to, summed up?
     Sums(PartitionSet),
+    /// About the keys of these partitions, if you own them.
+    Keyspace(keyspace::Request),
 }
 
 /// A stretch of a handoff.
@@ -50,6 +52,10 @@ pub fn write_request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: &Req
     match request {
         Request::Execute(command, operation) => {
             write_command(out, id, deadline_ms, command, *operation);
+        }
+        Request::Keyspace(request) => {
+            write_request_head(out, id, deadline_ms, 8);
+            keyspace::put_request(out, request);
         }
         Request::Sums(partitions) => {
             write_request_head(out, id, deadline_ms, 7);
@@ -153,6 +159,7 @@ pub fn read_request(mut body: Bytes) -> Result<(u64, u32, Request), Malformed> {
         5 => Request::Pull(read_pull(b)?),
         6 => Request::Operations(read_partitions(b)?),
         7 => Request::Sums(read_partitions(b)?),
+        8 => Request::Keyspace(keyspace::get_request(b)?),
         op => read_command(b, op)?,
     };
     Ok((id, deadline_ms, request))
@@ -221,7 +228,7 @@ fn read_typed(b: &mut Bytes, key: Key) -> Result<Command, Malformed> {
     })
 }
 
-fn read_partitions(b: &mut Bytes) -> Result<PartitionSet, Malformed> {
+pub(super) fn read_partitions(b: &mut Bytes) -> Result<PartitionSet, Malformed> {
     if b.len() < PARTITION_SET_BYTES {
         return Err(Malformed);
     }

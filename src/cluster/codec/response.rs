@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::fields::{get_reply, put_reply};
+use super::keyspace;
 use crate::clock::UnixMs;
 use crate::command::{Command, Entry, EntryRef, Kind, OperationId, Reply};
 use crate::fields::{
@@ -47,6 +48,8 @@ pub enum Response {
     Operations(Vec<Operation>),
     /// What the entries of the partitions that were asked for come to, in their order.
     Sums(Vec<Sum>),
+    /// About the keys of the partitions that were asked for.
+    Keyspace(keyspace::Response),
 }
 
 impl Response {
@@ -99,6 +102,7 @@ impl Response {
             Response::Reply(Reply::Answer { answer, .. }) => answer.bytes(),
             Response::Operations(operations) => operations.len() * OPERATION_BYTES,
             Response::Sums(sums) => sums.len() * size_of::<Sum>(),
+            Response::Keyspace(response) => response.bytes(),
             Response::Pulled { entries, .. } => entries
                 .iter()
                 .map(|moved| moved.key.len() + moved.entry.data.len())
@@ -120,7 +124,10 @@ impl Response {
             Response::Reply(Reply::Value(Some(_)))
             | Response::Pulled { .. }
             | Response::Operations(_)
-            | Response::Sums(_) => Some(Response::Error(router::Error::Overloaded { peer: None })),
+            | Response::Sums(_)
+            | Response::Keyspace(keyspace::Response::Keys(_)) => {
+                Some(Response::Error(router::Error::Overloaded { peer: None }))
+            }
             _ => None,
         }
     }
@@ -166,6 +173,10 @@ pub fn write_response(out: &mut Vec<u8>, id: u64, response: &Response) {
             put_option(out, expires_at.map(|at| at.0));
             out.push(u8::from(*created));
         }
+        Response::Keyspace(response) => {
+            out.push(8);
+            keyspace::put_response(out, response);
+        }
         Response::Sums(sums) => {
             out.push(7);
             sums.iter()
@@ -205,6 +216,7 @@ pub fn read_response(mut body: Bytes) -> Result<(u64, Response), Malformed> {
         2 => Response::Error(serde_json::from_slice(b).map_err(|_| Malformed)?),
         4 => read_pulled(b)?,
         6 => read_operations(b)?,
+        8 => Response::Keyspace(keyspace::get_response(b)?),
         7 => {
             let count = b.len() / size_of::<Sum>();
             let sums = (0..count).map(|_| get_u64(b));

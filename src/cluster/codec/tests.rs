@@ -214,12 +214,16 @@ fn effect() -> impl Strategy<Value = Effect> {
             }),
         version().prop_map(|version| (Change::Evict(version), None)),
         version().prop_map(|version| (Change::Evicted(version), None)),
+        version().prop_map(|version| (Change::Flush(version), None)),
     ];
     (partition(), any::<u32>(), key(), change).prop_map(
         |(partition, epoch, key, (change, operation))| Effect {
             partition,
             epoch,
-            key: key.into_bytes(),
+            key: match change {
+                Change::Flush(_) => Bytes::new(),
+                _ => key.into_bytes(),
+            },
             change,
             operation,
         },

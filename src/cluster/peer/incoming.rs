@@ -20,7 +20,7 @@ use crate::version::CLOCK_SKEW_MS_MAX;
 use crate::writer::{Outcome, Verdict};
 
 /// Most requests of peers that wait in tasks at a time; further ones are refused.
-const TASKS_MAX: usize = 10_000;
+pub(super) const TASKS_MAX: usize = 10_000;
 /// So many writes that lost against those of another owner are logged one by one.
 const OUTDONE_LOGGED_MAX: u64 = 1_000;
 /// Entries larger than this are copied out of the table before they are sent.
@@ -204,6 +204,7 @@ impl Peers {
                 };
                 self.on_command(link, asked, command);
             }
+            Request::Keyspace(request) => self.on_keyspace(link, id, deadline_ms, request),
             Request::Sums(partitions) => {
                 let (peers, link) = (self.clone(), Arc::clone(link));
                 self.0.options.requests_runtime.spawn(async move {

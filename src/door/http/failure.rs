@@ -13,6 +13,7 @@ use super::body::Body;
 use super::draft::X_CACHE;
 use crate::access::Refused;
 use crate::command::{self, json};
+use crate::door::hold;
 use crate::key;
 use crate::router;
 use crate::version::Version;

@@ -67,6 +67,7 @@ impl Core {
             Role::Backup(owner) if owner == from => {}
             // The word of a new owner may come after what it does.
             Role::Backup(_) if effect.epoch > self.epochs[at] => {
+                self.settle_flush(effect.partition, false, now);
                 self.roles[at] = Role::Backup(from);
                 // Whoever pulls entries of the owner before has not got all of this one's.
                 self.turns[at] = self.turns[at].wrapping_add(1);
@@ -101,6 +102,12 @@ impl Core {
             }
             Change::Evict(version) => self.evict(effect.partition, &effect.key, *version, now),
             Change::Evicted(_) => {}
+            Change::Flush(version) => {
+                if !self.take_flush(effect.partition, *version, now) {
+                    return Verdict::FromTheFuture;
+                }
+                self.inherit(effect.partition, from, *version);
+            }
         }
         if let Some((id, done)) = &effect.operation {
             let remembered = Remembered {
@@ -189,7 +196,8 @@ impl Core {
     ) -> bool {
         let expired = entry.expires_at.is_some_and(|at| at <= now);
         let present = self.table.peek(key, now).map(|entry| entry.version);
-        if present.is_some_and(|present| present >= entry.version) {
+        let is_flushed = self.flushed.has(partition, entry.version).is_some();
+        if is_flushed || present.is_some_and(|present| present >= entry.version) {
             return false;
         }
         if expired {

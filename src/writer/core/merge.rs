@@ -62,6 +62,14 @@ impl Core {
                 by,
             })
         };
+        if let Some(by) = self.flushed.has(moved.partition, theirs.version) {
+            let known = self.has_known(moved.partition, theirs.version);
+            let discarded = lost(theirs.version, by).filter(|_| !known);
+            return Merge::Settled {
+                ticket: None,
+                discarded,
+            };
+        }
         match ours {
             // A copy of this side may not have it, although both owners do: it may have reached only
             // some of the copies before the sides parted.
