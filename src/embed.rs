@@ -286,6 +286,12 @@ impl Smache {
         self.node.http_address()
     }
 
+    /// Where the Redis protocol's door listens, if it is open.
+    #[must_use]
+    pub fn resp_address(&self) -> Option<SocketAddr> {
+        self.node.resp_address()
+    }
+
     /// Where other nodes connect to, if this one meets others over the network.
     #[must_use]
     pub fn cluster_address(&self) -> Option<SocketAddr> {

@@ -134,6 +134,7 @@ pub(super) struct Connection<S> {
     last_words: Option<End>,
     is_over: bool,
     is_listening: bool,
+    is_watching: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -169,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             last_words: None,
             is_over: false,
             is_listening: false,
+            is_watching: false,
             shared: Arc::clone(shared),
         }
     }
@@ -506,9 +508,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Looks after the time, a few times in each span that matters.
     fn watch(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if !self.timer.is_elapsed() {
+        if self.is_watching && !self.timer.is_elapsed() {
             return None;
         }
+        self.is_watching = true;
         let now = Instant::now();
         let idle = Duration::from_millis(self.shared.idle_ms.load(Relaxed));
         let slow = self.shared.context.config.idle_timeout;
