@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use super::call::Run;
-use super::{client, command, config, info, server, session};
+use super::{client, command, config, hashes, info, lists, server, session, sets};
 
 /// All commands, by group, in the order in which Redis names its groups.
 pub(super) static GROUPS: &[Group] = &[
@@ -18,6 +18,9 @@ pub(super) static GROUPS: &[Group] = &[
     Group::new("server", info::COMMANDS),
     Group::new("server", config::COMMANDS),
     Group::new("server", command::COMMANDS),
+    Group::new("hash", hashes::COMMANDS),
+    Group::new("list", lists::COMMANDS),
+    Group::new("set", sets::COMMANDS),
 ];
 
 /// Commands that belong together.
