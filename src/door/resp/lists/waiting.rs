@@ -63,8 +63,8 @@ pub(super) fn brpoplpush(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 pub(super) fn blmpop(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    check_timeout(&arguments[1])?;
     let wish = several(&arguments, 2)?;
+    check_timeout(&arguments[1])?;
     let taken = arguments.take();
     pop_first(call, &taken, wish, MISSING)
 }
