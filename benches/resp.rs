@@ -42,7 +42,10 @@ fn parse(criterion: &mut Criterion) {
     let value = "x".repeat(100);
     let streams = [
         ("get", request(&["GET", "key:000000001234"])),
-        ("set of 100 bytes", request(&["SET", "key:000000001234", &value])),
+        (
+            "set of 100 bytes",
+            request(&["SET", "key:000000001234", &value]),
+        ),
         ("line", b"GET key:000000001234\r\n".to_vec()),
     ];
     let mut group = criterion.benchmark_group("parse");

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::StreamExt;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::failure::Refusal;
 use super::queue::{Later, Touches};
-use super::reply::Out;
+use super::reply::{Out, Protocol};
 use super::request::{Arguments, Taken};
 use super::session::Session;
 use super::table::{Entry, TABLE};
@@ -65,10 +66,21 @@ impl Call<'_> {
         command: Command,
         write: impl FnOnce(&mut Out, Reply) -> Result<(), Refusal> + Send + 'static,
     ) -> Answered {
+        self.attempt(command, |out, reply| write(out, reply?))
+    }
+
+    /// As [`Call::execute`], where `write` has its own words for what went wrong.
+    pub(super) fn attempt(
+        self,
+        command: Command,
+        write: impl FnOnce(&mut Out, Result<Reply, router::Error>) -> Result<(), Refusal>
+        + Send
+        + 'static,
+    ) -> Answered {
         let router = &self.shared.context.router;
         let begun = match router.begin(&command) {
             Begun::Done(reply) => {
-                write(self.out, reply?)?;
+                write(self.out, reply)?;
                 return Ok(Flow::Done);
             }
             begun => begun,
@@ -84,9 +96,7 @@ impl Call<'_> {
         let reply = async move {
             let mut out = Out::new(protocol);
             let reply = finish(&shared, begun, &command, deadline).await;
-            let written = reply
-                .map_err(Refusal::from)
-                .and_then(|reply| write(&mut out, reply));
+            let written = write(&mut out, reply);
             or_refusal(&mut out, written);
             drop(place);
             out
@@ -129,20 +139,87 @@ impl Call<'_> {
         };
         Ok(Flow::Later(Later::new(touches, reply)))
     }
+
+    /// Carries out commands that follow from each other: what `work` makes of them is the reply.
+    ///
+    /// What can be done here is done at once. The rest goes on in a task of its own, to its end: a
+    /// client that hangs up must not leave it half done.
+    pub(super) fn compose<F>(self, touches: Touches, work: impl FnOnce(Reach) -> F) -> Answered
+    where
+        F: Future<Output = Result<Out, Refusal>> + Send + 'static,
+    {
+        let place = Place::take(self.shared)?;
+        let protocol = self.out.protocol();
+        let work = work(Reach {
+            shared: Arc::clone(self.shared),
+            deadline: self.deadline(),
+            protocol,
+        });
+        let mut work = Box::pin(async move {
+            let written = work.await;
+            drop(place);
+            written
+        });
+        // Nobody is woken by this: the task begins with another look.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(written) = work.as_mut().poll(&mut cx) {
+            self.out.append(written?);
+            return Ok(Flow::Done);
+        }
+        let task = tokio::spawn(work);
+        let reply = async move {
+            let written = task.await.unwrap_or(Err(Refusal::UNEXPECTED));
+            written.unwrap_or_else(|refusal| {
+                let mut out = Out::new(protocol);
+                refusal.write(&mut out);
+                out
+            })
+        };
+        Ok(Flow::Later(Later::new(touches, reply)))
+    }
+}
+
+/// What a composed command reaches keys with.
+#[derive(Debug)]
+pub(super) struct Reach {
+    shared: Arc<Shared>,
+    deadline: Instant,
+    protocol: Protocol,
+}
+
+impl Reach {
+    /// A reply in the client's protocol, with nothing in it yet.
+    pub(super) fn out(&self) -> Out {
+        Out::new(self.protocol)
+    }
+
+    /// With as much time as at the beginning, for what must be put right after a failure.
+    pub(super) fn renewed(&self) -> Reach {
+        Reach {
+            shared: Arc::clone(&self.shared),
+            deadline: Instant::now() + self.shared.context.config.request_timeout,
+            protocol: self.protocol,
+        }
+    }
+
+    /// Carries one command out.
+    pub(super) async fn execute(&self, command: &Command) -> Result<Reply, router::Error> {
+        let begun = self.shared.context.router.begin(command);
+        finish(&self.shared, begun, command, self.deadline).await
+    }
+
+    /// Carries one command out for each of several keys, all at once.
+    pub(super) async fn all(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Reply, router::Error>>, Refusal> {
+        let router = &self.shared.context.router;
+        let begun = commands.iter().map(|one| router.begin(one)).collect();
+        together(&self.shared, commands, begun, self.deadline).await
+    }
 }
 
 impl Call<'_> {
-    /// As [`Call::execute`], for an operation of a type.
-    pub(super) fn operate(
-        self,
-        key: Key,
-        operation: Operation,
-        write: impl FnOnce(&mut Out, Answer) -> Result<(), Refusal> + Send + 'static,
-    ) -> Answered {
-        let command = typed(key, operation);
-        self.execute(command, |out, reply| write(out, answer_of(reply)?))
-    }
-
     /// Carries out several commands, of which later ones follow from what earlier ones came to.
     /// `steps` says so in order, and writes the reply.
     pub(super) fn step_by_step<F>(

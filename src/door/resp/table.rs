@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use super::call::Run;
-use super::{client, command, config, info, keys, server, session, strings};
+use super::{client, command, config, hashes, info, keys, lists, server, session, sets, strings};
 use crate::access::Need;
 
 /// All commands, by group, in the order in which Redis names its groups.
@@ -21,6 +21,9 @@ pub(super) static GROUPS: &[Group] = &[
     Group::new("server", info::COMMANDS),
     Group::new("server", config::COMMANDS),
     Group::new("server", command::COMMANDS),
+    Group::new("hash", hashes::COMMANDS),
+    Group::new("list", lists::COMMANDS),
+    Group::new("set", sets::COMMANDS),
 ];
 
 /// Commands that belong together.
