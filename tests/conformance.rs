@@ -13,6 +13,8 @@ mod cluster;
 mod in_process;
 #[path = "conformance/large.rs"]
 mod large;
+#[path = "conformance/services.rs"]
+mod services;
 #[path = "conformance/table.rs"]
 mod table;
 

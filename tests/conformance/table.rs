@@ -2,12 +2,14 @@
 //!
 //! In targets, bodies and headers, `KEY` is a key of the node in question, `OWNER` that node,
 //! `NUMBER` an integer key of it, `COUNTER` what `/counters/COUNTER` calls a key of it, `KEY0`, `KEY1`, `KEY2` keys of the first, second and third node
-//! (as far as there are so many), `OWNER0` and so on these; `ETAG` is the last ETag that was seen.
+//! (as far as there are so many), `CACHED`, `FLAGGED`, `STRING`, `MEMBERS`, `FIELDS` and `ELEMENTS` what
+//! the services of the other types call keys of it, `OWNER0` and so on these; `ETAG` is the last ETag that was seen.
 
 use serde_json::{Value, json};
 
 use crate::client::{Client, Response};
 use crate::cluster::{Cluster, name};
+use crate::services;
 
 /// A conversation, about keys of its own.
 pub(crate) struct Talk {
@@ -25,7 +27,7 @@ pub(crate) struct Step {
     expected: Vec<(&'static str, Header)>,
 }
 
-enum Answer {
+pub(crate) enum Answer {
     Any,
     /// Just this.
     Is(&'static str),
@@ -38,7 +40,7 @@ enum Answer {
 }
 
 #[derive(Clone, Copy)]
-enum Header {
+pub(crate) enum Header {
     Is(&'static str),
     Absent,
     /// Present, and not the ETag that was seen last.
@@ -52,6 +54,16 @@ pub(crate) struct Variables {
     names: Vec<(String, String)>,
     etag: String,
 }
+
+/// What keys of the services are called in the table.
+const SERVICES: [(&str, &str); 6] = [
+    ("CACHED", "cache"),
+    ("FLAGGED", "flags"),
+    ("STRING", "kv"),
+    ("MEMBERS", "sets"),
+    ("FIELDS", "hashes"),
+    ("ELEMENTS", "lists"),
+];
 
 impl Variables {
     pub(crate) fn new(cluster: &Cluster, stem: &str, owner: usize) -> Variables {
@@ -75,6 +87,11 @@ impl Variables {
         let counter = cluster.find(owner, |n| format!("counters:{stem}/{n}"));
         let counter = counter.strip_prefix("counters:").unwrap().to_owned();
         names.push(("COUNTER".to_owned(), counter));
+        for (name, service) in SERVICES {
+            let key = cluster.find(owner, |n| format!("{service}:{stem}/{n}"));
+            let key = key.strip_prefix(&format!("{service}:")).unwrap();
+            names.push((name.to_owned(), key.to_owned()));
+        }
         Variables {
             names,
             etag: String::new(),
@@ -147,23 +164,23 @@ impl Step {
         }
     }
 
-    fn header(mut self, name: &'static str, value: &'static str) -> Step {
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Step {
         self.headers.push((name, value));
         self
     }
 
-    fn gives(mut self, status: u16, answer: Answer) -> Step {
+    pub(crate) fn gives(mut self, status: u16, answer: Answer) -> Step {
         (self.status, self.answer) = (status, answer);
         self
     }
 
-    fn with(mut self, name: &'static str, header: Header) -> Step {
+    pub(crate) fn with(mut self, name: &'static str, header: Header) -> Step {
         self.expected.push((name, header));
         self
     }
 }
 
-fn ask(request: &'static str) -> Step {
+pub(crate) fn ask(request: &'static str) -> Step {
     Step {
         request,
         headers: Vec::new(),
@@ -174,7 +191,7 @@ fn ask(request: &'static str) -> Step {
     }
 }
 
-fn send(request: &'static str, body: impl Into<String>) -> Step {
+pub(crate) fn send(request: &'static str, body: impl Into<String>) -> Step {
     let mut step = ask(request).header("content-type", "application/json");
     step.body = body.into();
     step
@@ -220,6 +237,14 @@ pub(crate) fn table() -> Vec<Talk> {
         talk("forms", forms()),
         talk("counters", counters()),
         talk("types", types()),
+        talk("cache", services::cache()),
+        talk("flags", services::flags()),
+        talk("kv", services::kv()),
+        talk("sets", services::sets()),
+        talk("hashes", services::hashes()),
+        talk("lists", services::lists()),
+        talk("lives-of-collections", services::lives()),
+        talk("bare", services::bare()),
     ]
 }
 
