@@ -3,12 +3,14 @@
 //! Documents come in as bytes, are checked in one pass ([`compact`]) and from then on are known to
 //! be sound, so that they leave as the bytes they are: `1.0`, `1e300`, thirty digits, the order of
 //! members, escapes and duplicate names all stay as they were written. Doors read request
-//! envelopes with [`Object`]; [`apply`](super::apply) changes documents with [`merge_patch`].
+//! envelopes with [`Object`]; [`apply`](super::apply) changes documents with [`merge_patch`]. Parts
+//! of documents are read and changed at a [`path`], by the commands in [`operation`].
 //!
 //! Invariant: what [`compact`] returns is one JSON text by RFC 8259, in UTF-8, without white space
 //! outside of strings, without lone surrogates, and no deeper than was allowed.
 
 mod error;
+pub mod layout;
 mod merge;
 mod object;
 pub mod operation;

@@ -7,12 +7,13 @@
 use super::error::Error;
 
 /// Allowed on every document, in bytes.
-const BYTES_MIN: usize = 16 << 20;
+const BYTES_MIN: usize = 4 << 20;
 /// So often every byte of a document may be looked at, and once more for each segment.
 const PASSES: usize = 16;
 /// What a value costs beside its text.
 const VALUE: usize = 8;
-/// What following a segment from one value costs beside that, or testing one condition.
+/// What following a segment from one value costs beside that, or testing one condition, or
+/// remembering one name.
 const STEP: usize = 32;
 
 /// What is left of it.

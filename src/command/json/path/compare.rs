@@ -113,6 +113,7 @@ fn members<'a>(object: &'a [u8], budget: &mut Budget) -> Result<Members<'a>, Err
     let mut members = HashMap::new();
     let mut children = Children::of(object)?;
     while let Some(child) = children.next(budget)? {
+        budget.spend_step()?;
         let name = child.name.unwrap_or_default();
         members.insert(decode(name), &object[child.value]);
     }

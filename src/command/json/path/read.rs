@@ -216,6 +216,7 @@ fn names(
     let mut before = HashSet::new();
     let mut names = Vec::new();
     while let Some(child) = children.next(budget)? {
+        budget.spend_step()?;
         let name = decode(child.name.unwrap_or_default());
         let max = ANSWER_BYTES_MAX;
         *bytes_left = bytes_left

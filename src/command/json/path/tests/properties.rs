@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
 use super::model::*;
@@ -280,4 +282,25 @@ proptest! {
             Err(error) => prop_assert!(false, "{}", error),
         }
     }
+}
+
+/// Properties of paths that lead nowhere would say little.
+#[test]
+fn made_up_paths_lead_somewhere_often_enough() {
+    let mut runner = TestRunner::deterministic();
+    let (mut somewhere, mut to_several, mut to_nested) = (0, 0, 0);
+    for _ in 0..1000 {
+        let document = any_document().new_tree(&mut runner).unwrap().current();
+        let segments = any_path().new_tree(&mut runner).unwrap().current();
+        let places = places(&document, &segments);
+        let outer = outermost(places.clone()).len();
+        somewhere += i32::from(!places.is_empty());
+        to_several += i32::from(places.len() > 1);
+        to_nested += i32::from(outer < each_once(places).len());
+    }
+    let counts = format!("{somewhere} {to_several} {to_nested}");
+    assert!(
+        somewhere > 150 && to_several > 80 && to_nested > 20,
+        "{counts}"
+    );
 }
