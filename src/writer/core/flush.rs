@@ -71,7 +71,7 @@ impl Flush {
 #[derive(Debug, Default)]
 pub(super) struct Flushed {
     /// Nothing up to these versions is taken any more, until then.
-    floors: RapidHashMap<PartitionId, (Version, UnixMs)>,
+    pub(super) floors: RapidHashMap<PartitionId, (Version, UnixMs)>,
     /// What is still to be swept.
     waiting: RapidHashMap<PartitionId, Version>,
     /// What is being swept, and how far.

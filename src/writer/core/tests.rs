@@ -1,6 +1,7 @@
 //! What the owner sends to its copies, and what copies and mergers make of it.
 
 mod copy;
+mod flush;
 mod typed;
 
 use std::sync::atomic::{AtomicU64, Ordering};
