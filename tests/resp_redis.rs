@@ -22,6 +22,8 @@ mod redis;
 #[path = "resp_redis/wire.rs"]
 mod wire;
 
+use smache::config::Config;
+
 use crate::duel::Duel;
 use crate::nodes::Nodes;
 use crate::redis::Redis;
@@ -44,7 +46,7 @@ async fn compare(count: usize, commands: usize) {
     let Some(redis) = Redis::start().await else {
         return;
     };
-    let nodes = Nodes::start(count).await;
+    let nodes = Nodes::start(count, &Config::default()).await;
     let seed = seed();
     for protocol in [2, 3] {
         eprintln!("RESP_REDIS_SEED={seed}, {count} nodes, RESP{protocol}");

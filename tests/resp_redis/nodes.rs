@@ -1,4 +1,5 @@
 //! Nodes of one process with a door for the Redis protocol each.
+#![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub(crate) struct Nodes(Vec<Smache>);
 
 impl Nodes {
     /// Starts so many, and waits until they have shared the keys among themselves.
-    pub(crate) async fn start(count: usize) -> Nodes {
+    pub(crate) async fn start(count: usize, config: &Config) -> Nodes {
         let network = Network::new();
         let mut nodes = Vec::new();
         for index in 0..count {
@@ -24,7 +25,7 @@ impl Nodes {
                 resp_port: Some(Port::Exactly(0)),
                 node_name: format!("node-{index}@test"),
                 max_memory: Some(1 << 30),
-                ..Config::default()
+                ..config.clone()
             };
             let join = (index > 0).then_some("0");
             let builder = Smache::builder().config(config);
@@ -32,7 +33,7 @@ impl Nodes {
             nodes.push(builder.serve().start().await.unwrap());
         }
         let all: Vec<&Smache> = nodes.iter().collect();
-        let copies = Config::default().backups.into();
+        let copies = config.backups.into();
         patient("the nodes to share all partitions", async {
             while !are_settled(&all, copies) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -44,8 +45,29 @@ impl Nodes {
 
     /// Connects to the first one.
     pub(crate) async fn connect(&self) -> Wire {
-        let address = self.0[0].node().resp_address().unwrap();
+        self.connect_to(0).await
+    }
+
+    /// Connects to the one of this index.
+    pub(crate) async fn connect_to(&self, index: usize) -> Wire {
+        let address = self.0[index].node().resp_address().unwrap();
         Wire::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A connection to the first one, as it is.
+    pub(crate) async fn stream(&self) -> TcpStream {
+        let address = self.0[0].node().resp_address().unwrap();
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    /// A key that begins so and that the node of this index owns.
+    pub(crate) fn key(&self, stem: &str, owner: usize) -> String {
+        let router = self.0[0].node().router();
+        let wanted = format!("node-{owner}@test");
+        let is_owned =
+            |key: &String| router.locate(key.as_bytes()).owner.as_deref() == Some(&wanted[..]);
+        let mut keys = (0..10_000).map(|n| format!("{stem}-{n}"));
+        keys.find(is_owned).unwrap()
     }
 
     pub(crate) async fn stop(self) {

@@ -1,4 +1,5 @@
 //! A client that sends whatever it is told to, and keeps replies as they came.
+#![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 use std::fmt;
 
@@ -76,13 +77,7 @@ impl Wire {
 
     /// Sends a command and waits for its reply.
     pub(crate) async fn ask(&mut self, words: &[Vec<u8>]) -> Reply {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend(format!("${}\r\n", word.len()).bytes());
-            request.extend(word);
-            request.extend(b"\r\n");
-        }
-        self.stream.write_all(&request).await.unwrap();
+        self.stream.write_all(&encoded(words)).await.unwrap();
         let what = format!("the reply to {}", shown(words));
         let reply = patient(&what, self.reply()).await;
         assert_eq!(self.read, self.pending.len(), "more than {what}");
@@ -144,6 +139,17 @@ impl Wire {
         let count = self.stream.read_buf(&mut self.pending).await.unwrap();
         assert_ne!(count, 0, "the connection was closed");
     }
+}
+
+/// A command as it is sent.
+pub(crate) fn encoded(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut request = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        request.extend(format!("${}\r\n", word.len()).bytes());
+        request.extend(word);
+        request.extend(b"\r\n");
+    }
+    request
 }
 
 /// A command as a person would type it.
