@@ -23,6 +23,7 @@ use crate::clock::UnixMs;
 use crate::command::{Answer, Command, Condition, Operation, Reply};
 use crate::door::hold::{Hold, LARGE_BYTES};
 use crate::key::Key;
+use crate::router::keyspace::Keyspace;
 use crate::router::{self, Begun};
 
 /// Carries a command out.
@@ -279,6 +280,11 @@ impl Steps {
     /// The memory of the doors, for values that are held on their way.
     pub(super) fn hold(&self, bytes: usize) -> Result<Hold, Refusal> {
         Ok(Hold::take(&self.shared.context.budget, bytes)?)
+    }
+
+    /// What spans all keys.
+    pub(super) fn keyspace(&self) -> Keyspace {
+        self.shared.context.router.keyspace()
     }
 
     /// The present moment, as the writers have it.

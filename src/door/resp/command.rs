@@ -2,10 +2,11 @@
 
 use super::call::{self, Answered, Call, Flow};
 use super::failure::Refusal;
+use super::help;
 use super::reply::Out;
 use super::request::Arguments;
 use super::table::{Entry, Flags, Keys, Spec, TABLE};
-use super::{glob, help};
+use crate::glob;
 
 pub(super) const COMMANDS: &[Spec] = &[Spec {
     arity: -1,

@@ -13,7 +13,8 @@ use super::call::{Answered, Call, Flow};
 use super::failure::Refusal;
 use super::request::Arguments;
 use super::table::{Flags, Spec};
-use super::{glob, help, number};
+use super::{help, number};
+use crate::glob;
 
 pub(super) const COMMANDS: &[Spec] = &[Spec::container("config", SUBCOMMANDS).about(
     "2.0.0",

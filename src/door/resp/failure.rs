@@ -27,6 +27,7 @@ impl Refusal {
         Refusal::of("ERR value is not an integer or out of range");
     pub(super) const NOT_FLOAT: Refusal = Refusal::of("ERR value is not a valid float");
     pub(super) const NO_SUCH_KEY: Refusal = Refusal::of("ERR no such key");
+    pub(super) const INVALID_CURSOR: Refusal = Refusal::of("ERR invalid cursor");
     pub(super) const TIMEOUT_NOT_INTEGER: Refusal =
         Refusal::of("ERR timeout is not an integer or out of range");
     pub(super) const TIMEOUT_NEGATIVE: Refusal = Refusal::of("ERR timeout is negative");

@@ -1,4 +1,4 @@
-//! What is asked of the server as a whole: the time, how many keys there are, how many copies.
+//! What is asked of the server as a whole: the time, and how many copies there are.
 
 use std::time::Duration;
 
@@ -16,11 +16,6 @@ use crate::config::policy::Acknowledge;
 use crate::router::{MemberState, Router};
 
 pub(super) const COMMANDS: &[Spec] = &[
-    Spec::new("dbsize", 1, dbsize).fast().read().about(
-        "1.0.0",
-        "O(1)",
-        "Returns the number of keys of the cluster.",
-    ),
     Spec::container("function", FUNCTION).about(
         "7.0.0",
         "Depends on subcommand.",
@@ -78,7 +73,7 @@ fn time(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
     Ok(Flow::Done)
 }
 
-/// The keys of the cluster: this node's as they are, the others' by their last word.
+/// About how many keys the cluster has: this node's as they are, the others' by their last word.
 pub(super) fn keys(router: &Router) -> u64 {
     let map = router.map();
     let others = map
@@ -86,12 +81,6 @@ pub(super) fn keys(router: &Router) -> u64 {
         .into_iter()
         .filter(|member| member.id != router.node() && !matches!(member.state, MemberState::Down));
     router.owned_entries() + others.map(|member| member.load.keys).sum::<u64>()
-}
-
-fn dbsize(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
-    let keys = keys(&call.shared.context.router);
-    call.out.integer(i64::try_from(keys).unwrap_or(i64::MAX));
-    Ok(Flow::Done)
 }
 
 /// How many other nodes have what was written here and answered: as many copies as are asked for,

@@ -8,12 +8,15 @@
 use std::sync::LazyLock;
 
 use super::call::Run;
-use super::{client, command, config, hashes, info, keys, lists, server, session, sets, strings};
+use super::{
+    client, command, config, hashes, info, keys, lists, scan, server, session, sets, strings,
+};
 use crate::access::Need;
 
 /// All commands, by group, in the order in which Redis names its groups.
 pub(super) static GROUPS: &[Group] = &[
     Group::new("generic", keys::COMMANDS),
+    Group::new("generic", scan::COMMANDS),
     Group::new("string", strings::COMMANDS),
     Group::new("connection", session::COMMANDS),
     Group::new("connection", client::COMMANDS),

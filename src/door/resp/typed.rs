@@ -5,11 +5,11 @@ use bytes::Bytes;
 
 use super::call::{Answered, Call, Reach};
 use super::failure::Refusal;
-use super::glob;
 use super::number;
 use super::reply::Out;
 use super::request::{Arguments, Taken};
 use crate::command::{self, Answer, Command, Condition, Operation, Reply};
+use crate::glob;
 use crate::key::Key;
 use crate::router;
 
@@ -208,7 +208,7 @@ struct Wish {
 
 /// Carries `HSCAN` or `SSCAN` out.
 pub(super) fn scan(call: Call<'_>, arguments: Arguments<'_>, of: Scan) -> Answered {
-    let cursor = cursor(&arguments[2]).ok_or(Refusal::of("ERR invalid cursor"))?;
+    let cursor = cursor(&arguments[2]).ok_or(Refusal::INVALID_CURSOR)?;
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
     let Wish { pattern, count } = match wish(&taken) {
@@ -271,7 +271,7 @@ fn wish(taken: &Taken<'_>) -> Result<Wish, Refusal> {
 }
 
 /// A cursor as C reads it: with a sign, and nothing is 0.
-fn cursor(text: &[u8]) -> Option<u64> {
+pub(super) fn cursor(text: &[u8]) -> Option<u64> {
     let (negative, digits) = match text {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),
