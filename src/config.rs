@@ -187,6 +187,9 @@ pub struct Config {
     pub request_keys_max: usize,
     /// Most open client connections; further ones are turned away at once.
     pub connections_max: usize,
+    /// Most requests at a time on one connection that carries many (HTTP/2, gRPC); further ones wait
+    /// at the client.
+    pub streams_max: usize,
     /// Most requests in work at a time; further ones are answered 503.
     pub requests_max: usize,
     /// Bytes of request bodies and large answers in memory at the doors; further requests are
@@ -273,6 +276,7 @@ impl Default for Config {
             json_depth_max: 128,
             request_keys_max: 1_000,
             connections_max: 10_000,
+            streams_max: 128,
             requests_max: 20_000,
             door_bytes_max: None,
             header_timeout: Duration::from_secs(10),

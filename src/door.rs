@@ -6,6 +6,8 @@
 //! same, too: all ask one [`Access`](crate::access::Access), and take connections through [`tls`].
 
 mod bearer;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod hold;
 pub mod http;
 mod patience;

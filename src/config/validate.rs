@@ -22,6 +22,8 @@ pub const JSON_DEPTH_LIMIT: usize = 512;
 pub const VALUE_BYTES_LIMIT: usize = 64 << 20;
 /// Most members that writes can be made to depend on.
 pub const MIN_MEMBERS_LIMIT: usize = 1_024;
+/// Most requests at a time that a connection can be allowed to carry.
+pub const STREAMS_LIMIT: usize = 65_536;
 /// Slowest that partitions may be made to move, if there is a bound at all, in bytes a second.
 pub const HANDOFF_RATE_MIN: u64 = 1_000;
 /// What a request body and a frame to a peer hold besides key and value.
@@ -255,6 +257,7 @@ impl Config {
         }
         within("request-keys-max", self.request_keys_max, 1..=usize::MAX)?;
         within("connections-max", self.connections_max, 1..=usize::MAX)?;
+        within("streams-max", self.streams_max, 1..=STREAMS_LIMIT)?;
         within("requests-max", self.requests_max, 1..=usize::MAX)
     }
 
@@ -405,7 +408,7 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 29] = [
+        let changes: [(&str, Change); 31] = [
             ("resp-port", |c| c.http_port = Port::Exactly(65_000)),
             ("min-members", |c| c.min_members = 1_025),
             ("backups", |c| c.backups = 4),
@@ -445,6 +448,8 @@ mod tests {
             ("peer-bytes-max", |c| c.peer_bytes_max = 1),
             ("request-keys-max", |c| c.request_keys_max = 0),
             ("connections-max", |c| c.connections_max = 0),
+            ("streams-max", |c| c.streams_max = 0),
+            ("streams-max", |c| c.streams_max = STREAMS_LIMIT + 1),
             ("requests-max", |c| c.requests_max = 0),
             ("door-bytes-max", |c| {
                 c.door_bytes_max = Some(c.body_bytes_max - 1)

@@ -21,6 +21,9 @@ use bytes::Bytes;
 
 /// From this length on the answer to a read of one key counts, and nothing has the margin.
 pub(crate) const LARGE_BYTES: usize = 16 << 10;
+/// From this length on an answer counts on a connection that carries many at a time.
+#[cfg(feature = "grpc")]
+pub(crate) const SHORT_BYTES: usize = 1 << 10;
 
 /// There is not as much left; nothing was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

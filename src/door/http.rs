@@ -18,6 +18,9 @@
 //! Every data type has a service of its own (`/counters`, `/cache`, `/flags`, `/kv`, `/sets`,
 //! `/hashes`, `/lists`), whose keys are a namespace of the one keyspace. The catch-all `/{key}` comes
 //! behind all fixed routes.
+//!
+//! On the same port a client may speak HTTP/2 (`preface`, `h2`): the same requests, and the calls of
+//! the [gRPC door](crate::door::grpc).
 
 mod accept;
 mod bare;
@@ -29,6 +32,8 @@ mod envelope;
 mod failure;
 mod form;
 mod front;
+#[cfg(feature = "grpc")]
+mod h2;
 mod handoff;
 mod id;
 mod idempotency;
@@ -40,6 +45,8 @@ mod openapi;
 mod pages;
 mod path;
 mod pipeline;
+#[cfg(feature = "grpc")]
+mod preface;
 mod query;
 mod read;
 mod route;
@@ -47,6 +54,8 @@ mod scrape;
 mod service;
 mod stream;
 mod ttl;
+#[cfg(feature = "grpc")]
+mod unsent;
 mod write;
 
 use std::sync::Arc;
@@ -58,7 +67,20 @@ use tokio::time::Instant;
 pub use self::body::{Body, Incoming};
 pub use self::openapi::document;
 
-use self::front::{Front, Shared};
+// What the gRPC door has in common with this one, whose port it shares.
+#[cfg(feature = "grpc")]
+pub(in crate::door) use self::{
+    body::{Pace, collect, next_piece},
+    failure::Failure,
+    front::{Exchange, Shared},
+    idempotency::IdempotencyKey,
+    stream::State as Connection,
+    ttl::TTL_MS_MAX,
+};
+
+use self::front::Front;
+#[cfg(not(feature = "grpc"))]
+use self::front::Shared;
 use self::stream::State;
 use super::hold::{self, Budget};
 use super::tls::{Acceptor, Speaks, Tls};
@@ -66,6 +88,8 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::command::{Command, OperationId};
 use crate::config::Config;
+#[cfg(feature = "grpc")]
+use crate::door::grpc::Grpc;
 use crate::node::status::{Readiness, Reporter};
 use crate::router::{self, Answer, Router};
 
@@ -110,6 +134,8 @@ pub struct Door {
     shared: Arc<Shared>,
     pages: axum::Router,
     acceptor: Acceptor,
+    #[cfg(feature = "grpc")]
+    grpc: Grpc,
 }
 
 impl Door {
@@ -129,6 +155,8 @@ impl Door {
         Door {
             acceptor,
             pages: pages::router(Arc::clone(&shared)),
+            #[cfg(feature = "grpc")]
+            grpc: Grpc::new(Arc::clone(&shared)),
             shared,
         }
     }

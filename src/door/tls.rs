@@ -70,6 +70,9 @@ impl Speaks {
     /// is taken.
     fn protocols(self) -> &'static [&'static [u8]] {
         match self {
+            #[cfg(feature = "grpc")]
+            Speaks::Http => &[b"h2", b"http/1.1"],
+            #[cfg(not(feature = "grpc"))]
             Speaks::Http => &[b"http/1.1"],
             Speaks::Redis => &[b"redis"],
         }

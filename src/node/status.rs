@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::Serialize;
+use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 use super::security::Security;
@@ -35,13 +36,19 @@ pub enum State {
 
 /// The present [`State`], shared by all rooms; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicU8>);
+pub struct Readiness(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    advanced: Arc<Notify>,
+}
 
 impl Readiness {
     /// The present state.
     #[must_use]
     pub fn state(&self) -> State {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) {
             0 => State::Joining,
             1 => State::Ready,
             2 => State::Draining,
@@ -51,7 +58,13 @@ impl Readiness {
 
     /// Moves on to `state`; never back.
     pub fn advance(&self, state: State) {
-        self.0.fetch_max(state as u8, Ordering::AcqRel);
+        self.0.state.fetch_max(state as u8, Ordering::AcqRel);
+        self.0.advanced.notify_waiters();
+    }
+
+    /// Ends when the state has advanced since this was called.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.0.advanced).notified_owned()
     }
 
     /// Whether requests for keys are answered.

@@ -210,6 +210,13 @@ impl Client {
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
     }
 
+    /// Reads until this has come.
+    pub(crate) async fn until(&mut self, wanted: &[u8]) {
+        while find(&self.pending, wanted).is_none() {
+            self.more("what is waited for").await.unwrap();
+        }
+    }
+
     /// Waits until the server has closed the connection, and returns what it sent before.
     pub(crate) async fn closed(mut self) -> String {
         loop {

@@ -463,6 +463,16 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "streams-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most requests at a time on one connection of HTTP/2, as gRPC has them; further ones \
+               wait at the client",
+        read: |d, raw| value::count(raw).map(|count| d.config.streams_max = count),
+        show: |d| plain(d.config.streams_max),
+        ..PLAIN
+    },
+    Setting {
         name: "requests-max",
         group: LIMITS,
         placeholder: "COUNT",

@@ -130,7 +130,7 @@ const BYTES_PER_SECOND_MIN: u64 = 1_000;
 /// The clock is looked at only where there is something to wait for; so the time counts from the
 /// first such moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(in crate::door) struct Pace {
     pause_max: Duration,
     waiting_since: Option<Instant>,
     bytes: u64,
@@ -138,7 +138,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Pieces that are not more than `pause_max` apart.
-    pub(super) fn new(pause_max: Duration) -> Pace {
+    pub(in crate::door) fn new(pause_max: Duration) -> Pace {
         Pace {
             pause_max,
             waiting_since: None,
@@ -161,7 +161,7 @@ impl Pace {
 }
 
 /// The next piece of a body; `None` at its end. Trailers are passed over.
-pub(super) async fn next_piece(
+pub(in crate::door) async fn next_piece(
     body: &mut impl Incoming,
     pace: &mut Pace,
 ) -> Result<Option<Bytes>, Failure> {
@@ -200,7 +200,7 @@ fn source_of(error: &dyn std::error::Error) -> String {
 
 /// A whole body of at most `bytes_max`, whose pieces arrive not more than `pause_max` apart and not
 /// too slowly on the whole. It is on `hold`, as far as it has arrived.
-pub(super) async fn collect(
+pub(in crate::door) async fn collect(
     mut body: impl Incoming,
     bytes_max: usize,
     pause_max: Duration,

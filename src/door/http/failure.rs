@@ -20,10 +20,10 @@ use crate::version::Version;
 
 /// What is answered instead of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) status: StatusCode,
-    pub(super) code: &'static str,
-    pub(super) message: Cow<'static, str>,
+pub(in crate::door) struct Failure {
+    pub(in crate::door) status: StatusCode,
+    pub(in crate::door) code: &'static str,
+    pub(in crate::door) message: Cow<'static, str>,
     extra: Extra,
 }
 
@@ -61,12 +61,18 @@ impl Failure {
     }
 
     /// A 400.
-    pub(super) fn bad(code: &'static str, message: impl Into<Cow<'static, str>>) -> Failure {
+    pub(in crate::door) fn bad(
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, code, message)
     }
 
     /// A 503 that asks to come back.
-    pub(super) fn busy(code: &'static str, message: impl Into<Cow<'static, str>>) -> Failure {
+    pub(in crate::door) fn busy(
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Failure {
         Failure {
             extra: Extra::RetryAfter,
             ..Failure::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
@@ -126,7 +132,7 @@ impl Failure {
         }
     }
 
-    pub(super) fn body_too_large(max: usize) -> Failure {
+    pub(in crate::door) fn body_too_large(max: usize) -> Failure {
         let message = format!("the request body is longer than {max} bytes");
         Failure {
             extra: Extra::Close,
@@ -134,7 +140,7 @@ impl Failure {
         }
     }
 
-    pub(super) fn body_timeout() -> Failure {
+    pub(in crate::door) fn body_timeout() -> Failure {
         let message = "the rest of the request body did not arrive in time";
         Failure {
             extra: Extra::Close,
@@ -142,7 +148,7 @@ impl Failure {
         }
     }
 
-    pub(super) fn body_truncated(reason: impl std::fmt::Display) -> Failure {
+    pub(in crate::door) fn body_truncated(reason: impl std::fmt::Display) -> Failure {
         let message = format!("the request body is not complete: {reason}");
         Failure {
             extra: Extra::Close,

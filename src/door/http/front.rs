@@ -13,7 +13,7 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::Bytes;
 use http::header::{ALLOW, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tower::ServiceExt;
 
 use super::body::{Body, Incoming};
@@ -33,9 +33,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What all connections of a door share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) context: Context,
-    pub(super) clock: Clock,
+pub(in crate::door) struct Shared {
+    pub(in crate::door) context: Context,
+    pub(in crate::door) clock: Clock,
     pub(super) counts: Counts,
     /// Connections open now, turned away since the start, and taken since the start.
     pub(super) open: AtomicUsize,
@@ -47,9 +47,12 @@ pub(super) struct Shared {
     /// The other door whose figures are told here.
     pub(super) resp: OnceLock<crate::door::resp::Door>,
     /// The memory of bodies and answers.
-    pub(super) budget: Arc<Budget>,
+    pub(in crate::door) budget: Arc<Budget>,
     /// Connections that were closed because their clients were too slow.
     pub(super) dropped: Arc<Dropped>,
+    /// What the gRPC door counts.
+    #[cfg(feature = "grpc")]
+    pub(in crate::door) calls: crate::door::grpc::Calls,
     /// How the answer to a read of this node's keys ends.
     pub(super) node_suffix: Bytes,
     /// Begins the request ids.
@@ -73,6 +76,8 @@ impl Shared {
             resp: OnceLock::new(),
             budget: Budget::new(budget_bytes),
             dropped: Arc::default(),
+            #[cfg(feature = "grpc")]
+            calls: Default::default(),
             node_suffix: suffix.into(),
             door: rand::random(),
         }
@@ -99,13 +104,16 @@ pub(super) fn write_node_suffix(name: &str, out: &mut Vec<u8>) {
 
 /// A request in work: from its admission until its answer is whole.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(in crate::door) struct Exchange {
     shared: Arc<Shared>,
     state: Arc<State>,
 }
 
 impl Exchange {
-    fn start(shared: &Arc<Shared>, state: &Arc<State>) -> Result<Exchange, Failure> {
+    pub(in crate::door) fn start(
+        shared: &Arc<Shared>,
+        state: &Arc<State>,
+    ) -> Result<Exchange, Failure> {
         let before = shared.in_work.fetch_add(1, Ordering::Relaxed);
         let exchange = Exchange {
             shared: Arc::clone(shared),
@@ -263,7 +271,7 @@ async fn dispatch<B: Incoming>(
         admit(&call.shared.context)?;
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        refuse_cross_site(&parts.headers)?;
+        refuse_cross_site(parts)?;
     }
     accept::check(route, &parts.headers)?;
     match (route, &parts.method) {
@@ -319,12 +327,13 @@ async fn page(parts: &Parts, path: &'static str, pages: axum::Router) -> Respons
 }
 
 /// Refuses a write that a browser sends on behalf of another site. Programs send neither header.
-fn refuse_cross_site(headers: &HeaderMap) -> Result<(), Failure> {
+fn refuse_cross_site(parts: &Parts) -> Result<(), Failure> {
     let text = |name| {
-        headers
-            .get(name)
-            .map(|value: &HeaderValue| value.as_bytes())
+        let value = parts.headers.get(name);
+        value.map(HeaderValue::as_bytes)
     };
+    // HTTP/2 names the host beside the path, and not in a header.
+    let authority = || parts.uri.authority().map(|host| host.as_str().as_bytes());
     let same = match (text(SEC_FETCH_SITE), text(ORIGIN)) {
         (Some(site), _) => matches!(site, b"same-origin" | b"none"),
         (None, None) => true,
@@ -333,7 +342,7 @@ fn refuse_cross_site(headers: &HeaderMap) -> Result<(), Failure> {
                 .windows(3)
                 .position(|window| window == b"://")
                 .map(|scheme| &origin[scheme + 3..]);
-            host.is_some() && host == text(HOST)
+            host.is_some() && host == text(HOST).or_else(authority)
         }
     };
     if same {

@@ -20,11 +20,11 @@ const BYTES_MAX: usize = 255;
 
 /// A client's name for what it asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IdempotencyKey(Bytes);
+pub(in crate::door) struct IdempotencyKey(Bytes);
 
 impl IdempotencyKey {
     /// The name that a request has, if it has one.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
+    pub(in crate::door) fn of(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
         let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(value) = values.next() else {
             return Ok(None);
@@ -44,12 +44,12 @@ impl IdempotencyKey {
     }
 
     /// The operation that is the whole request, about `key`.
-    pub(super) fn on(&self, key: &Key) -> OperationId {
+    pub(in crate::door) fn on(&self, key: &Key) -> OperationId {
         self.on_line(key, 0)
     }
 
     /// The operation on a line of a batch, counted from 1.
-    pub(super) fn on_line(&self, key: &Key, line: u64) -> OperationId {
+    pub(in crate::door) fn on_line(&self, key: &Key, line: u64) -> OperationId {
         // The lengths of all but the last part are fixed or told: no two triples read the same.
         let mut hash = Sha256::new();
         hash.update(line.to_le_bytes());

@@ -22,12 +22,16 @@ use tokio::task::JoinSet;
 
 use super::Door;
 use super::front::{Front, Shared};
+#[cfg(feature = "grpc")]
+use super::h2;
+#[cfg(feature = "grpc")]
+use super::preface::{self, Protocol};
 use super::stream::{State, Stream, Times};
 use crate::accept::Trouble;
 use crate::door::tls::{Refusal, Socket};
 
 /// The longest head of a request, and the largest piece of a body that is read at a time, in bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;
 /// How much the system keeps for a client that does not read, besides what is under way to it.
@@ -74,6 +78,8 @@ pub(super) async fn serve(door: &Door, listener: TcpListener, shutdown: impl Fut
     drop(listener);
     stop.stopping.store(true, Ordering::Release);
     stop.notify.notify_waiters();
+    #[cfg(feature = "grpc")]
+    door.grpc.stop();
     while let Some(ended) = connections.join_next().await {
         report(ended);
     }
@@ -194,7 +200,8 @@ async fn shake_hands(
     }
 }
 
-fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<OwnedNotified>>) -> Life {
+/// A connection from its first request to its last byte.
+async fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<OwnedNotified>>) {
     let config = &door.shared.context.config;
     let times = Times {
         head: config.header_timeout,
@@ -208,6 +215,17 @@ fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<OwnedNoti
         times,
         Arc::clone(&door.shared.dropped),
     );
+    #[cfg(feature = "grpc")]
+    let (mut stream, mut stopped) = (stream, stopped);
+    #[cfg(feature = "grpc")]
+    match Box::pin(recognise(&mut stream, &mut stopped)).await {
+        Some(Protocol::One) => {}
+        Some(Protocol::Two) => {
+            let connection = h2::Connection::new(door, stream, state);
+            return Life::new(connection, stop, stopped).await;
+        }
+        None => return,
+    }
     let front = Front::new(&door.shared, door.pages.clone(), state);
     let connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
@@ -215,18 +233,34 @@ fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<OwnedNoti
         // `stream` does this, for less.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), front);
-    Life {
-        connection: Box::pin(connection),
-        stopped,
-        listening: false,
-        stop,
-        finishing: false,
+    Life::new(Box::pin(connection), stop, stopped).await;
+}
+
+/// What the client speaks; `None` if the connection ended, or the door closes, before it said
+/// anything.
+#[cfg(feature = "grpc")]
+async fn recognise(stream: &mut Stream, stopped: &mut Pin<Box<OwnedNotified>>) -> Option<Protocol> {
+    tokio::select! {
+        recognised = preface::recognise(stream) => recognised.unwrap_or_default(),
+        () = stopped => None,
     }
 }
 
-/// A connection from its first byte to its last.
-struct Life {
-    connection: Pin<Box<http1::Connection<TokioIo<Stream>, Front>>>,
+/// What serves the requests of a connection.
+pub(super) trait Serve: Future<Output = Result<(), hyper::Error>> + Unpin {
+    /// Finishes the requests that are there, and takes no others.
+    fn finish(&mut self);
+}
+
+impl Serve for Pin<Box<http1::Connection<TokioIo<Stream>, Front>>> {
+    fn finish(&mut self) {
+        self.as_mut().graceful_shutdown();
+    }
+}
+
+/// A connection, which is told when to finish.
+struct Life<C> {
+    connection: C,
     stopped: Pin<Box<OwnedNotified>>,
     /// Whether `stopped` knows this task's waker, which never changes: once is enough.
     listening: bool,
@@ -234,7 +268,19 @@ struct Life {
     finishing: bool,
 }
 
-impl Future for Life {
+impl<C: Serve> Life<C> {
+    fn new(connection: C, stop: Arc<Stop>, stopped: Pin<Box<OwnedNotified>>) -> Life<C> {
+        Life {
+            connection,
+            stopped,
+            listening: false,
+            stop,
+            finishing: false,
+        }
+    }
+}
+
+impl<C: Serve> Future for Life<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -247,10 +293,10 @@ impl Future for Life {
             }
             if this.stop.stopping.load(Ordering::Acquire) {
                 this.finishing = true;
-                this.connection.as_mut().graceful_shutdown();
+                this.connection.finish();
             }
         }
-        match this.connection.as_mut().poll(cx) {
+        match Pin::new(&mut this.connection).poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => Poll::Ready(()),
             Poll::Ready(Err(error)) => {

@@ -28,6 +28,8 @@ pub(super) fn text(shared: &Shared) -> String {
     if let Some(resp) = shared.resp.get() {
         resp.tell(&mut sheet);
     }
+    #[cfg(feature = "grpc")]
+    calls(shared, &mut sheet);
     sheet.into_text()
 }
 
@@ -340,5 +342,19 @@ fn door(shared: &Shared, sheet: &mut Sheet) {
         "smache_http_held_refused",
         "Requests and lines of batches answered 503 because that memory was used up",
         shared.budget.refused(),
+    );
+}
+
+#[cfg(feature = "grpc")]
+fn calls(shared: &Shared, sheet: &mut Sheet) {
+    sheet.counters(
+        "smache_grpc_calls",
+        "Calls answered over gRPC by method and status",
+        shared.calls.samples(),
+    );
+    sheet.gauge(
+        "smache_grpc_streams_open",
+        "Calls open now that last for as long as their clients like",
+        shared.calls.lasting() as f64,
     );
 }

@@ -13,6 +13,10 @@
 //! Timing every request would cost as much as answering it, so clocks are looked at only where a
 //! connection waits anyway, and an idle connection is looked after four times in its span.
 //!
+//! On a connection that carries many requests at a time (HTTP/2) there is no head to wait for, and
+//! it is idle while no request is open. What its clients do not take is looked after where it is
+//! handed out, in `h2`.
+//!
 //! After an answer that left a part of the request unread, closing at once would reset the
 //! connection and could take the answer with it. Such a connection *lingers*: it says that it will
 //! write no more, then reads and throws away, for a bounded time.
@@ -20,10 +24,11 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -65,13 +70,19 @@ pub(super) struct Dropped {
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const WORK: u8 = 2;
+/// Once in this phase a connection stays in it.
+const MULTIPLEXED: u8 = 3;
 
 /// What the stream and the requests on it know of one another.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(in crate::door) struct State {
     phase: AtomicU8,
     requests: AtomicU64,
     linger: AtomicBool,
+    /// Of a multiplexed connection: requests that are not done.
+    open: AtomicUsize,
+    /// Of a multiplexed connection: it was idle for too long.
+    expired: AtomicBool,
 }
 
 // One task runs all of a connection but for answers that stream; the orderings need not be strong.
@@ -80,24 +91,67 @@ impl State {
     pub(super) fn begin(&self) -> u64 {
         let count = self.requests.load(Ordering::Relaxed) + 1;
         self.requests.store(count, Ordering::Relaxed);
-        self.phase.store(IDLE, Ordering::Relaxed);
+        self.set(IDLE);
         self.linger.store(false, Ordering::Relaxed);
         count
     }
 
     /// Its request is not answered at once.
     pub(super) fn work(&self) {
-        self.phase.store(WORK, Ordering::Relaxed);
+        self.set(WORK);
     }
 
     /// The request in work has its whole answer.
     pub(super) fn end(&self) {
-        self.phase.store(IDLE, Ordering::Relaxed);
+        self.set(IDLE);
+    }
+
+    fn set(&self, phase: u8) {
+        if self.phase.load(Ordering::Relaxed) != MULTIPLEXED {
+            self.phase.store(phase, Ordering::Relaxed);
+        }
     }
 
     /// The answer may come before the end of the request.
     pub(super) fn linger(&self) {
         self.linger.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection carries many requests at a time from now on.
+    #[cfg(feature = "grpc")]
+    pub(super) fn multiplex(&self) {
+        self.phase.store(MULTIPLEXED, Ordering::Relaxed);
+    }
+
+    /// One of many requests is there, until what is returned is dropped.
+    #[cfg(feature = "grpc")]
+    pub(super) fn open(self: &Arc<State>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Whether any of many requests is there.
+    #[cfg(feature = "grpc")]
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a multiplexed connection was idle for too long.
+    #[cfg(feature = "grpc")]
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+}
+
+/// One of the requests of a multiplexed connection.
+#[cfg(feature = "grpc")]
+#[derive(Debug)]
+pub(super) struct Open(Arc<State>);
+
+#[cfg(feature = "grpc")]
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -105,6 +159,8 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Stream {
     tcp: Socket,
+    /// What was read to find out what the client speaks, to be read again.
+    first: Bytes,
     state: Arc<State>,
     times: Times,
     watch: Watch,
@@ -148,6 +204,7 @@ impl Stream {
         state.phase.store(HEAD, Ordering::Relaxed);
         Stream {
             tcp,
+            first: Bytes::new(),
             state,
             times,
             watch: Watch::Nothing,
@@ -159,6 +216,12 @@ impl Stream {
         }
     }
 
+    /// Has these bytes read before all others.
+    #[cfg(feature = "grpc")]
+    pub(super) fn put_back(&mut self, first: Bytes) {
+        self.first = first;
+    }
+
     /// The read side waits: is it for too long?
     fn waits(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let requests = self.state.requests.load(Ordering::Relaxed);
@@ -166,6 +229,10 @@ impl Stream {
         let due = self.timer.is_elapsed();
         let (watch, span) = match (phase, self.watch) {
             (WORK, _) => return Ok(()),
+            (MULTIPLEXED, _) if self.state.open.load(Ordering::Relaxed) > 0 => {
+                self.watch = Watch::Nothing;
+                return Ok(());
+            }
             (HEAD, Watch::Head { behind }) if behind == requests => {
                 if !due {
                     return Ok(());
@@ -182,8 +249,7 @@ impl Stream {
                 },
             ) if seen == requests => {
                 if quarters >= 3 {
-                    self.dropped.idle.fetch_add(1, Ordering::Relaxed);
-                    return Err(io::ErrorKind::TimedOut.into());
+                    return self.idle_timeout(phase, cx);
                 }
                 let quarters = quarters + 1;
                 (Watch::Idle { requests, quarters }, self.times.idle / 4)
@@ -199,6 +265,22 @@ impl Stream {
             cx.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    fn idle_timeout(&mut self, phase: u8, cx: &mut Context<'_>) -> io::Result<()> {
+        // A multiplexed connection says goodbye first, so that its client loses no request to a
+        // closing connection. If it does not take that, it is closed all the same.
+        let is_told = phase != MULTIPLEXED || self.state.expired.swap(true, Ordering::Relaxed);
+        if !is_told {
+            self.dropped.idle.fetch_add(1, Ordering::Relaxed);
+            self.watch = Watch::Nothing;
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        if phase != MULTIPLEXED {
+            self.dropped.idle.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     fn head_timeout(&mut self) -> io::Error {
@@ -234,6 +316,11 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.first.is_empty() {
+            let count = this.first.len().min(buf.remaining());
+            buf.put_slice(&this.first.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         match Pin::new(&mut this.tcp).poll_read(cx, buf) {
             Poll::Ready(done) => {
