@@ -1,7 +1,7 @@
 //! Files that settings name: certificates, keys and tokens.
 //!
 //! They are read as a whole, within a bound, and an [`Error`] names the setting, the file and what is
-//! wrong with it. What is made of them is [`Live`]: it is made anew when the files change. `pem`
+//! wrong with it. What is made of them is `Live`: it is made anew when the files change. `pem`
 //! reads what certificates come in.
 //!
 //! Used by [`access`](crate::access), by the TLS of the doors and by the TLS between nodes.

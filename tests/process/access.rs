@@ -309,6 +309,58 @@ async fn new_certificates_of_the_doors_are_used_without_a_restart() {
 }
 
 #[tokio::test]
+async fn the_redis_door_has_the_same_tokens_and_certificates() {
+    let files = Files::new();
+    files.certificates().await;
+    let node = files.tls(files.node()).listening();
+    log_says(&node, " ready ").await;
+    let mut reader = files.dial(node.resp).await;
+    let mut writer = files.dial(node.resp).await;
+    let auth_reader = format!("AUTH {READER}");
+    let auth_writer = format!("AUTH w {WRITER}");
+    for (is_reader, asked, answered) in [
+        (true, "GET k", "-NOAUTH "),
+        (true, "AUTH nobodys-token-at-all", "-WRONGPASS "),
+        (true, &auth_reader, "+OK\r\n"),
+        (true, "SET k v", "-NOPERM "),
+        (false, &auth_writer, "+OK\r\n"),
+        (false, "SET k v", "+OK\r\n"),
+        (true, "GET k", "$1\r\nv\r\n"),
+        (false, "CONFIG SET timeout 300", "-NOPERM "),
+    ] {
+        let stream = if is_reader { &mut reader } else { &mut writer };
+        let said = command(stream, asked).await;
+        assert!(said.starts_with(answered), "{asked}: {said}");
+    }
+    // A token that is taken out counts no more, also on a connection that has shown it.
+    files.tokens(&format!("admin w {WRITER}\n"));
+    log_says(&node, "new tokens are in use").await;
+    let said = command(&mut reader, "GET k").await;
+    assert!(said.starts_with("-NOAUTH "), "{said}");
+    let said = command(&mut writer, "CONFIG SET timeout 300").await;
+    assert!(said.starts_with("+OK"), "{said}");
+
+    let mut plain = Client::connect(node.resp).await;
+    plain.send("PING\r\n").await;
+    let said = plain.closed().await;
+    assert!(said.contains("takes TLS only"), "{said}");
+    log_says(&node, "a client speaks without TLS at the Redis door").await;
+    drop((reader, writer));
+    node.stop().await;
+}
+
+/// Sends a command inline, and reads the first piece of its short reply.
+async fn command(stream: &mut TlsStream<TcpStream>, text: &str) -> String {
+    let line = format!("{text}\r\n");
+    patient("sending", stream.write_all(line.as_bytes()))
+        .await
+        .unwrap();
+    let mut reply = [0; 256];
+    let read = patient("a reply", stream.read(&mut reply)).await.unwrap();
+    String::from_utf8_lossy(&reply[..read]).into_owned()
+}
+
+#[tokio::test]
 async fn where_clients_need_certificates_those_without_are_refused() {
     let files = Files::new();
     files.certificates().await;

@@ -73,6 +73,7 @@ impl Start {
     pub(crate) fn node(name: &str) -> Start {
         let start = Start::default().arg("serve").flag("node-name", name);
         let start = start.flag("port", 0).flag("cluster-port", 0);
+        let start = start.flag("resp-port", 0);
         let start = start.flag("drain-delay", "0s").flag("max-memory", "1GiB");
         start.flag("shutdown-timeout", "15s")
     }
@@ -157,6 +158,7 @@ impl Start {
             log,
             name: String::new(),
             http: SocketAddr::from(([0; 4], 0)),
+            resp: SocketAddr::from(([0; 4], 0)),
             cluster: SocketAddr::from(([0; 4], 0)),
             start: self.clone(),
         };
@@ -167,6 +169,7 @@ impl Start {
             match name {
                 "node" => process.name = value.to_owned(),
                 "http" => process.http = value.parse().unwrap(),
+                "resp" => process.resp = value.parse().unwrap(),
                 "cluster" => process.cluster = value.parse().unwrap(),
                 other => panic!("{other} in {line}"),
             }
@@ -191,6 +194,7 @@ impl Start {
             log: err.clone(),
             name: String::new(),
             http: SocketAddr::from(([0; 4], 0)),
+            resp: SocketAddr::from(([0; 4], 0)),
             cluster: SocketAddr::from(([0; 4], 0)),
             start: self.clone(),
         };
@@ -226,6 +230,7 @@ pub(crate) struct Process {
     start: Start,
     pub(crate) name: String,
     pub(crate) http: SocketAddr,
+    pub(crate) resp: SocketAddr,
     pub(crate) cluster: SocketAddr,
 }
 
@@ -245,6 +250,7 @@ impl Process {
     /// What would start this node again, with the same name and ports.
     pub(crate) fn again(&self) -> Start {
         let start = self.start.clone().flag("port", self.http.port());
+        let start = start.flag("resp-port", self.resp.port());
         start.flag("cluster-port", self.cluster.port())
     }
 
