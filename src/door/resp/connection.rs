@@ -438,14 +438,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads what is there.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = self.input.capacity() - self.input.len();
-        if room < ROOM_MIN.min(self.missing) || room == 0 || room < ROOM_MIN && self.missing > room
-        {
-            if let Err(refusal) = self.make_room() {
-                self.refuse(&refusal);
-                // Once more around, to say it.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        let is_short = room < ROOM_MIN.min(self.missing)
+            || room == 0
+            || room < ROOM_MIN && self.missing > room;
+        if is_short && let Err(refusal) = self.make_room() {
+            self.refuse(&refusal);
+            // Once more around, to say it.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let room = self.input.capacity() - self.input.len();
         let count = {

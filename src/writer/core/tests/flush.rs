@@ -140,8 +140,7 @@ fn what_comes_late_does_not_come_back() {
     assert_eq!(copy.live(), 0);
     // Nor from the other side of a cut, when this node owns it.
     copy.owns_at(&[], &[], 2);
-    let parted = Parted { theirs: 0, ours: 0 };
-    let merged = copy.core.merge(&moved("key", old.clone()), parted, NOW);
+    let merged = copy.core.merge(&moved("key", old.clone()), 0, NOW);
     let Merge::Settled {
         ticket: None,
         discarded: Some(discarded),
@@ -152,7 +151,7 @@ fn what_comes_late_does_not_come_back() {
     assert_eq!(discarded.by, at(2_000, OWNER));
     assert_eq!(copy.live(), 0);
     // What is newer does, and what this node writes is newer.
-    copy.core.merge(&moved("key", new), parted, NOW);
+    copy.core.merge(&moved("key", new), 0, NOW);
     assert_eq!(copy.data("key"), Some("2".into()));
     assert!(copy.version(&put("other", "1")) > at(2_000, OWNER));
     // After a while nothing is known of it any more.
