@@ -219,6 +219,10 @@ const PATTERNS: &[&str] = &[
     "SDIFF K K ...",
     "SDIFFSTORE K K K ...",
     "SINTERSTORE K nothing",
+    "SET K M",
+    "SET K 12",
+    "GET K",
+    "DEL K",
 ];
 
 /// The words of a line.
