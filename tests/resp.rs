@@ -6,6 +6,8 @@
 mod client;
 #[path = "resp/cluster.rs"]
 mod cluster;
+#[path = "resp/documents.rs"]
+mod documents;
 #[path = "support/client.rs"]
 mod http;
 #[path = "support/in_process.rs"]
@@ -14,6 +16,8 @@ mod in_process;
 mod limits;
 #[path = "resp/requests.rs"]
 mod requests;
+#[path = "resp/scan.rs"]
+mod scan;
 #[path = "resp/session.rs"]
 mod session;
 #[path = "resp/table.rs"]

@@ -421,6 +421,13 @@ impl Taken<'_> {
         self.places.is_empty()
     }
 
+    /// One of them, if there are so many.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let place = self.places.get(index)?;
+        Some(&self.bytes[place.range()])
+    }
+
     /// One of them, which shares the buffer's memory.
     #[must_use]
     pub fn bytes(&self, index: usize) -> Bytes {

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use super::call::Run;
 use super::{
-    client, command, config, hashes, info, keys, lists, scan, server, session, sets, strings,
+    client, command, config, hashes, info, json, keys, lists, scan, server, session, sets, strings,
 };
 use crate::access::Need;
 
@@ -27,6 +27,7 @@ pub(super) static GROUPS: &[Group] = &[
     Group::new("hash", hashes::COMMANDS),
     Group::new("list", lists::COMMANDS),
     Group::new("set", sets::COMMANDS),
+    Group::new("module", json::COMMANDS),
 ];
 
 /// Commands that belong together.
