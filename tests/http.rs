@@ -34,6 +34,8 @@ mod limits;
 mod lists;
 #[path = "http/memory.rs"]
 mod memory;
+#[path = "http/parts.rs"]
+mod parts;
 #[path = "http/services.rs"]
 mod services;
 #[path = "http/sets.rs"]

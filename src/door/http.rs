@@ -4,7 +4,8 @@
 //! request passes: it gets an id, finds its route in the table of `route`, is asked for a token if
 //! there are any (`bearer`), is admitted or refused, and counted. A read of a key that lives here is
 //! answered by `read` on the spot, in one copy under the writer's lock. All else goes to work: `many`
-//! (several keys, and other nodes' keys), `write`, `batch`, `locate`, the services of the types
+//! (several keys, and other nodes' keys), `write`, `part`
+//! (by a path), `batch`, `locate`, the services of the types
 //! (`service`), keys as paths (`bare`), `handoff`, and the `pages`, which are an axum router. Whatever
 //! goes wrong becomes a `failure`, which looks the same everywhere.
 //!
@@ -43,6 +44,7 @@ mod locate;
 mod many;
 mod openapi;
 mod pages;
+mod part;
 mod path;
 mod pipeline;
 #[cfg(feature = "grpc")]

@@ -380,3 +380,42 @@ pub(crate) fn bare() -> Vec<Step> {
         fails("GET /KEY", 404, "not_found"),
     ]
 }
+
+pub(crate) fn parts() -> Vec<Step> {
+    vec![
+        misses(
+            "GET /api?key=KEY&path=$.a",
+            r#"{"key":"KEY","path":"$.a","data":null,"node":"OWNER"}"#,
+        ),
+        send(
+            "PUT /api",
+            r#"{"key":"KEY","data":{"a":{"b":1.0},"c":[1,2]}}"#,
+        ),
+        hits(
+            "GET /api?key=KEY&path=$..b",
+            r#"{"key":"KEY","path":"$..b","data":[1.0],"node":"OWNER"}"#,
+        ),
+        hits(
+            "GET /api?key=KEY&path=a.b",
+            r#"{"key":"KEY","path":"a.b","data":1.0,"node":"OWNER"}"#,
+        ),
+        hits(
+            "GET /api?key=KEY&path=x",
+            r#"{"key":"KEY","path":"x","data":null,"node":"OWNER"}"#,
+        ),
+        send(
+            "PATCH /api",
+            r#"{"key":"KEY","path":"$.a","data":{"b":null,"d":1e2}}"#,
+        )
+        .gives(
+            200,
+            Answer::Is(r#"{"key":"KEY","path":"$.a","patched":true,"node":"OWNER"}"#),
+        )
+        .with("etag", Header::Fresh),
+        hits("GET /KEY", r#"{"a":{"d":1e2},"c":[1,2]}"#),
+        fails("GET /api?key=KEY&path=$[", 400, "invalid_path"),
+        send("PATCH /api", r#"{"key":"KEY","path":"$.x.y","data":1}"#)
+            .gives(400, Answer::Error("path_mismatch")),
+        hits("GET /KEY", r#"{"a":{"d":1e2},"c":[1,2]}"#),
+    ]
+}

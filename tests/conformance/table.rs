@@ -245,6 +245,7 @@ pub(crate) fn table() -> Vec<Talk> {
         talk("lists", services::lists()),
         talk("lives-of-collections", services::lives()),
         talk("bare", services::bare()),
+        talk("parts", services::parts()),
     ]
 }
 

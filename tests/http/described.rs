@@ -81,6 +81,7 @@ fn recipes(etags: &ETags) -> Vec<Recipe> {
     recipes.add(get, 400, "?key=%ff", &[], "");
     recipes.add(get, 405, "", &[], "");
     recipes.add(get, 406, "?key=k", &[HTML], "");
+    recipes.add(get, 409, "?key=counters:c&path=$", &[], "");
     recipes.add(get, 412, "?key=k", &[MATCH_NONE], "");
     let counters = ("patch", "/api");
     let body = "{\"key\":\"counters:c\",\"data\":{}}";

@@ -29,12 +29,20 @@ pub(super) fn fields(
     depth_max: usize,
     key_bytes_max: usize,
 ) -> Result<Fields, Failure> {
-    let object = Object::parse(text, depth_max)?;
-    only(&object, allowed)?;
+    of(&Object::parse(text, depth_max)?, allowed, key_bytes_max)
+}
+
+/// Reads the members of a write.
+pub(super) fn of(
+    object: &Object,
+    allowed: &[&str],
+    key_bytes_max: usize,
+) -> Result<Fields, Failure> {
+    only(object, allowed)?;
     Ok(Fields {
-        key: key(&object, key_bytes_max)?,
+        key: key(object, key_bytes_max)?,
         data: data(object.share("data"))?,
-        ttl_ms: ttl_ms(&object)?,
+        ttl_ms: ttl_ms(object)?,
     })
 }
 

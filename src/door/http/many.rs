@@ -16,6 +16,7 @@ use super::body::Body;
 use super::failure::Failure;
 use super::front::{Call, Exchange, Shared};
 use super::hold::{Held, Hold};
+use super::part;
 use super::pipeline::{BYTES, Pipeline};
 use super::query::{self, Keys};
 use super::read::{self, data_bytes, ttl_ms, write_data};
@@ -30,11 +31,19 @@ pub(super) async fn answer(call: &mut Call, exchange: Exchange) -> Result<Respon
     let config = &call.context().config;
     let keys_max = config.request_keys_max;
     let bytes_max = config.key_bytes_max;
+    let path = part::path(call.parts.uri.query())?;
     match query::keys(call.parts.uri.query(), keys_max)? {
         Keys::None => Err(Failure::key_required()),
         Keys::One(key) => {
             let key = read::key(&key, bytes_max)?;
-            read::answer(call, key).await
+            match path {
+                None => read::answer(call, key).await,
+                Some(path) => part::read(call, key, path).await,
+            }
+        }
+        Keys::Many(_) if path.is_some() => {
+            let message = "a path goes with one key";
+            Err(Failure::bad("too_many_keys", message))
         }
         Keys::Many(keys) => {
             let keys: Vec<String> = keys.into_iter().map(|key| key.into_owned()).collect();

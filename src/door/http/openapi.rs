@@ -116,6 +116,7 @@ mod paths {
     #[utoipa::path(get, path = "/api", tag = "values",
         params(
             ("key" = String, Query, description = "The key; may be given several times"),
+            ("path" = Option<String>, Query, description = "With one key: what to read of the document, as a JSONPath (RFC 9535)"),
             ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the value has one of these ETags"),
             ("If-Match" = Option<String>, Header, description = "Answer 412 unless the value has one of these ETags"),
         ),
@@ -126,9 +127,10 @@ mod paths {
                 ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
             ), description = "The value, or that there is none"),
             (status = 304, description = "The value is the one that the client has"),
-            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_utf8`, `invalid_escape`, `invalid_condition`"),
+            (status = 400, body = Failure, description = "`key_too_long`, `too_many_keys`, `invalid_utf8`, `invalid_escape`, `invalid_condition`, `invalid_path`, `answer_too_large`"),
             (status = 405, body = Failure, description = "`key_required`: the key is missing, empty or `null`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),
+            (status = 409, body = Failure, description = "`wrong_type`: there is a path, and the key holds something else than a document"),
             (status = 412, body = Failure, description = "`precondition_failed`"),
             (status = 503, body = Failure, headers(
                 ("Retry-After" = u64, description = "Seconds after which to try again"),
@@ -168,7 +170,8 @@ mod paths {
 
     /// Change a value by a merge patch
     ///
-    /// An absent value is patched as `{}`. The time to live stays as it is.
+    /// An absent value is patched as `{}`. With a `path` what that selects is patched, or created, and
+    /// the answer is not the value but that it was done. The time to live stays as it is.
     #[utoipa::path(patch, path = "/api", tag = "values",
         params(
             ("If-None-Match" = Option<String>, Header, description = "`*` creates only"),
@@ -181,7 +184,7 @@ mod paths {
                 ("ETag" = String, description = "The version of the value"),
                 ("X-TTL-Ms" = u64, description = "Milliseconds left to live, if it ends"),
             ), description = "The value as it is now"),
-            (status = 400, body = Failure, description = "As for a write"),
+            (status = 400, body = Failure, description = "As for a write; `invalid_path`, `path_mismatch`"),
             (status = 403, body = Failure, description = "`cross_site`"),
             (status = 405, body = Failure, description = "`key_required`"),
             (status = 406, body = Failure, description = "`not_acceptable`"),

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::front::{Call, Shared, write_node_suffix};
 use super::hold::{Hold, LARGE_BYTES};
 use super::id::RequestId;
+use super::part;
 use super::query::{self, Keys};
 use super::route::Route;
 use crate::clock::UnixMs;
@@ -36,6 +37,9 @@ pub(super) fn here(
     else {
         return None;
     };
+    if part::path(parts.uri.query()).ok()?.is_some() {
+        return None;
+    }
     query::check_key(&key, context.config.key_bytes_max).ok()?;
     accept::check(Route::Api, &parts.headers).ok()?;
     let condition = ReadCondition::of(&parts.headers).ok()?;

@@ -117,7 +117,7 @@ fn is_read(call: &Call) -> bool {
 
 /// What an answer tells of a value besides itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
+pub(super) struct Facts {
     /// Its version; `None` if there is none.
     version: Option<Version>,
     expires_at: Option<UnixMs>,
@@ -132,6 +132,18 @@ impl Facts {
             expires_at: entry.and_then(|entry| entry.expires_at),
             owner,
         }
+    }
+
+    pub(super) fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    pub(super) fn expires_at(&self) -> Option<UnixMs> {
+        self.expires_at
+    }
+
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
     }
 }
 
@@ -172,7 +184,7 @@ fn tell(
 }
 
 /// Answers a read with whatever `write` writes, as the request's condition has it.
-fn respond(
+pub(super) fn respond(
     call: &mut Call,
     facts: &Facts,
     media_type: &'static str,
@@ -237,6 +249,14 @@ async fn whole(call: &Call, target: &Target) -> Result<(Option<Entry>, Facts), F
     Ok((entry, facts))
 }
 
+/// What is known of a value that was read.
+pub(super) fn facts(answer: router::Answer) -> Result<Facts, Failure> {
+    match answer.reply {
+        Reply::Value(entry) => Ok(Facts::of(entry.as_ref(), answer.owner)),
+        _ => Err(Failure::unexpected()),
+    }
+}
+
 /// The whole value, which must be of this kind.
 async fn whole_of(
     call: &Call,
@@ -281,7 +301,7 @@ async fn change(
     answered(call.context().execute_once(&command, id).await?)
 }
 
-fn answered(answer: router::Answer) -> Result<(Answer, Facts), Failure> {
+pub(super) fn answered(answer: router::Answer) -> Result<(Answer, Facts), Failure> {
     let owner = answer.owner;
     match answer.reply {
         Reply::Answer {

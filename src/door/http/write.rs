@@ -15,6 +15,7 @@ use super::form;
 use super::front::Call;
 use super::hold::{Hold, LARGE_BYTES};
 use super::idempotency::operation;
+use super::part;
 use super::query::{self, Keys};
 use super::read::{self, data_bytes, ttl_ms, write_data};
 use crate::command::json::{self, Object};
@@ -41,14 +42,20 @@ pub(super) async fn put<B: Incoming>(call: &mut Call, body: B) -> Result<Respons
     store(call, &command, operation).await
 }
 
-/// `PATCH /api`: changes the value by a merge patch.
+/// `PATCH /api`: changes the value, or with a path a part of it, by a merge patch.
 pub(super) async fn patch<B: Incoming>(
     call: &mut Call,
     body: B,
 ) -> Result<Response<Body>, Failure> {
     let condition = write_condition(&call.parts.headers)?;
-    let formats = [Format::Json, Format::MergePatch];
-    let (fields, _hold) = fields(call, body, &formats, &PATCH_MEMBERS).await?;
+    accept::format(&call.parts.headers, &[Format::Json, Format::MergePatch])?;
+    let (text, _hold) = whole(call, body).await?;
+    let config = &call.context().config;
+    let object = Object::parse(&text, config.json_depth_max)?;
+    if object.get("path").is_some() {
+        return part::patch(call, &object).await;
+    }
+    let fields = envelope::of(&object, &PATCH_MEMBERS, config.key_bytes_max)?;
     let operation = operation(&call.parts.headers, &fields.key)?;
     let command = Command::MergePatch {
         key: fields.key,

@@ -32,6 +32,8 @@ pub(super) struct Pause {
 pub(super) struct Value {
     /// The key as it was asked for.
     key: String,
+    /// The path, if one was asked for; then `data` is what it selects.
+    path: Option<String>,
     /// The value, byte for byte as it was written but for white space; `null` if there is none. A
     /// counter is a number.
     #[schema(value_type = Option<Object>)]
@@ -99,7 +101,9 @@ pub(super) struct Write {
 pub(super) struct Patch {
     /// A string or an integer.
     key: String,
-    /// The patch: an object. A member that is `null` removes, others replace.
+    /// Where in the document, as a JSONPath (RFC 9535). Absent: all of it.
+    path: Option<String>,
+    /// The patch: an object, or with a path anything. A member that is `null` removes, others replace.
     #[schema(value_type = Object)]
     data: serde_json::Value,
 }
@@ -107,6 +111,11 @@ pub(super) struct Patch {
 /// The value as it is now.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Written {
+    /// With a path: the key, the path, that it was done, and the node that owns the key; no `data`.
+    key: Option<String>,
+    path: Option<String>,
+    patched: Option<bool>,
+    node: Option<String>,
     #[schema(value_type = Object)]
     data: serde_json::Value,
 }
