@@ -4,6 +4,8 @@
 #![cfg(feature = "grpc")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "grpc/access.rs"]
+mod access;
 #[path = "grpc/calls.rs"]
 mod calls;
 #[path = "support/client.rs"]
