@@ -45,6 +45,7 @@ async fn converse(channel: &tonic::transport::Channel, stem: &str) {
     values::flag(channel, stem).await;
     values::kv(channel, stem).await;
     values::json(channel, stem).await;
+    values::json_at(channel, stem).await;
     collections::set(channel, stem).await;
     collections::hash(channel, stem).await;
     collections::list(channel, stem).await;

@@ -31,9 +31,23 @@ write w the-writers-token\n\
 admin a the-admins-token\n";
 
 /// What only reads, and so takes no more than the least role.
-const READS: [&str; 12] = [
-    "Contains", "Fields", "Get", "GetAll", "GetMany", "Index", "Length", "Position", "Range",
-    "Sample", "Scan", "Values",
+const READS: [&str; 16] = [
+    "Contains",
+    "Fields",
+    "Get",
+    "GetAll",
+    "GetMany",
+    "Index",
+    "Length",
+    "LengthsAt",
+    "NamesAt",
+    "Position",
+    "Query",
+    "Range",
+    "Sample",
+    "Scan",
+    "TypesAt",
+    "Values",
 ];
 
 #[tokio::test]
