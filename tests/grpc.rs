@@ -4,6 +4,8 @@
 #![cfg(feature = "grpc")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "grpc/access.rs"]
+mod access;
 #[path = "grpc/calls.rs"]
 mod calls;
 #[path = "support/client.rs"]
@@ -43,6 +45,7 @@ async fn converse(channel: &tonic::transport::Channel, stem: &str) {
     values::flag(channel, stem).await;
     values::kv(channel, stem).await;
     values::json(channel, stem).await;
+    values::json_at(channel, stem).await;
     collections::set(channel, stem).await;
     collections::hash(channel, stem).await;
     collections::list(channel, stem).await;

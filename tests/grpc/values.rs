@@ -270,3 +270,124 @@ pub(crate) async fn json(channel: &Channel, stem: &str) {
     let absent = failed(json.delete(delete())).await;
     assert_eq!(absent, is(Code::Aborted, "precondition_failed"));
 }
+
+pub(crate) async fn json_at(channel: &Channel, stem: &str) {
+    let mut json = v1::json_client::JsonClient::new(channel.clone());
+    let key = format!("{stem}-json-at");
+    let query = |path: &str| v1::JsonQueryRequest {
+        key: key.clone(),
+        path: path.to_owned(),
+    };
+    let set = |path: &str, text: &str, at_path: v1::Presence| v1::JsonSetAtRequest {
+        key: key.clone(),
+        path: path.to_owned(),
+        json: text.to_owned(),
+        at_path: at_path.into(),
+        condition: None,
+    };
+    use v1::Presence::{Absent, Present, Unspecified};
+    let miss = is(Code::NotFound, "not_found");
+    assert_eq!(failed(json.query(query("$.a"))).await, miss);
+    let refused = failed(json.set_at(set("$.a", "1", Unspecified))).await;
+    assert_eq!(refused, is(Code::FailedPrecondition, "path_mismatch"));
+    assert!(!good(json.set_at(set("$", "1", Present))).await.written);
+    let document = "{\"a\": 1, \"l\": [1, 2.50], \"o\": {\"a\": \"x\"}}";
+    let stored = good(json.set_at(set("$", document, Absent))).await;
+    assert!(stored.written);
+    let found = good(json.query(query("$..a"))).await;
+    assert_eq!(
+        (&found.json[..], &found.version),
+        ("[1,\"x\"]", &stored.version)
+    );
+    assert_eq!(good(json.query(query("$.none"))).await.json, "[]");
+    for path in ["a", ".a", "", "$.[", "$["] {
+        let refused = failed(json.query(query(path))).await;
+        assert_eq!(refused, is(Code::InvalidArgument, "invalid_path"), "{path}");
+    }
+
+    assert!(
+        good(json.set_at(set("$.o.b", "true", Absent)))
+            .await
+            .written
+    );
+    assert!(
+        !good(json.set_at(set("$.o.b", "false", Absent)))
+            .await
+            .written
+    );
+    assert!(
+        !good(json.set_at(set("$.none.b", "1", Unspecified)))
+            .await
+            .written
+    );
+    let merge = v1::JsonMergeAtRequest {
+        key: key.clone(),
+        path: "$.o".to_owned(),
+        patch: "{\"b\":null,\"c\":{}}".to_owned(),
+        condition: None,
+    };
+    assert!(good(json.merge_at(merge)).await.written);
+    assert_eq!(
+        good(json.query(query("$.o"))).await.json,
+        "[{\"a\":\"x\",\"c\":{}}]"
+    );
+
+    let add = |path: &str, amount: &str, condition| v1::JsonIncrementAtRequest {
+        key: key.clone(),
+        path: path.to_owned(),
+        amount: amount.to_owned(),
+        condition,
+    };
+    let sums = good(json.increment_at(add("$..a", "0.5", None))).await;
+    assert_eq!(sums.json, "[1.5,null]");
+    for amount in ["one", "\"1\"", "[1]"] {
+        let refused = failed(json.increment_at(add("$.a", amount, None))).await;
+        assert_eq!(refused.0, Code::InvalidArgument, "{amount}");
+    }
+    let old = failed(json.increment_at(add("$.a", "1", version(&stored.version)))).await;
+    assert_eq!(old, is(Code::Aborted, "precondition_failed"));
+    let append = |texts: &[&str]| v1::JsonAppendAtRequest {
+        key: key.clone(),
+        path: "$[\"l\",\"o\"]".to_owned(),
+        elements: texts.iter().map(|&text| text.to_owned()).collect(),
+        condition: None,
+    };
+    let appended = good(json.append_at(append(&["3", "[ ]"]))).await;
+    let lengths: Vec<_> = appended.lengths.iter().map(|one| one.length).collect();
+    assert_eq!(lengths, [Some(4), None]);
+    let refused = failed(json.append_at(append(&[]))).await;
+    assert_eq!(refused, is(Code::InvalidArgument, "missing_field"));
+    assert_eq!(good(json.query(query("$.l"))).await.json, "[[1,2.50,3,[]]]");
+
+    let (path, asked) = ("$.*".to_owned(), key.clone());
+    let types = v1::JsonTypesAtRequest { key: asked, path };
+    let types = good(json.types_at(types)).await.types;
+    assert_eq!(types, ["number", "array", "object"]);
+    let (path, asked) = ("$.*".to_owned(), key.clone());
+    let lengths = v1::JsonLengthsAtRequest { key: asked, path };
+    let lengths = good(json.lengths_at(lengths)).await.lengths;
+    let lengths: Vec<_> = lengths.iter().map(|one| one.length).collect();
+    assert_eq!(lengths, [None, Some(4), None]);
+    let (path, asked) = ("$.*".to_owned(), key.clone());
+    let names = v1::JsonNamesAtRequest { key: asked, path };
+    let names = good(json.names_at(names)).await.names;
+    let names: Vec<_> = names
+        .iter()
+        .map(|one| (one.is_object, &one.names[..]))
+        .collect();
+    let both = ["a".to_owned(), "c".to_owned()];
+    assert_eq!(names, [(false, &[][..]), (false, &[]), (true, &both)]);
+
+    let delete = |path: &str| v1::JsonDeleteAtRequest {
+        key: key.clone(),
+        path: path.to_owned(),
+        condition: None,
+    };
+    assert_eq!(good(json.delete_at(delete("$.l[0,1]"))).await.deleted, 2);
+    let deleted = good(json.delete_at(delete("$"))).await;
+    assert_eq!((deleted.deleted, &deleted.version[..]), (1, ""));
+    assert_eq!(good(json.delete_at(delete("$"))).await.deleted, 0);
+    let (path, key) = ("$".to_owned(), key.clone());
+    let types = v1::JsonTypesAtRequest { key, path };
+    assert_eq!(failed(json.types_at(types)).await, miss);
+}

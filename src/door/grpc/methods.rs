@@ -49,7 +49,7 @@ const READ: Kind = once(Need::Read);
 const WRITE: Kind = once(Need::Write);
 
 /// All of them, in the order of their paths.
-pub(super) static METHODS: [Method; 58] = [
+pub(super) static METHODS: [Method; 67] = [
     method("/grpc.health.v1.Health/Check", ASK),
     method(
         "/grpc.health.v1.Health/Watch",
@@ -88,10 +88,19 @@ pub(super) static METHODS: [Method; 58] = [
     method("/smache.v1.Hash/Set", WRITE),
     method("/smache.v1.Hash/SetNew", WRITE),
     method("/smache.v1.Hash/Values", READ),
+    method("/smache.v1.Json/AppendAt", WRITE),
     method("/smache.v1.Json/Delete", WRITE),
+    method("/smache.v1.Json/DeleteAt", WRITE),
     method("/smache.v1.Json/Get", READ),
+    method("/smache.v1.Json/IncrementAt", WRITE),
+    method("/smache.v1.Json/LengthsAt", READ),
     method("/smache.v1.Json/Merge", WRITE),
+    method("/smache.v1.Json/MergeAt", WRITE),
+    method("/smache.v1.Json/NamesAt", READ),
     method("/smache.v1.Json/Put", WRITE),
+    method("/smache.v1.Json/Query", READ),
+    method("/smache.v1.Json/SetAt", WRITE),
+    method("/smache.v1.Json/TypesAt", READ),
     method("/smache.v1.Kv/Delete", WRITE),
     method("/smache.v1.Kv/Get", READ),
     method("/smache.v1.Kv/Put", WRITE),
@@ -204,8 +213,22 @@ mod tests {
     #[test]
     fn only_what_reads_needs_no_more() {
         let reads = [
-            "Contains", "Fields", "Get", "GetAll", "GetMany", "Index", "Length", "Position",
-            "Range", "Sample", "Scan", "Values",
+            "Contains",
+            "Fields",
+            "Get",
+            "GetAll",
+            "GetMany",
+            "Index",
+            "Length",
+            "LengthsAt",
+            "NamesAt",
+            "Position",
+            "Query",
+            "Range",
+            "Sample",
+            "Scan",
+            "TypesAt",
+            "Values",
         ];
         for method in &METHODS {
             let name = method.path.rsplit('/').next().unwrap();

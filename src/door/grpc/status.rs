@@ -162,7 +162,7 @@ fn command(error: command::Error, message: String) -> Status {
 }
 
 /// What came of a path into a document.
-fn path(error: &json::path::Error) -> Status {
+pub(super) fn path(error: &json::path::Error) -> Status {
     use json::path::Error;
     let message = error.to_string();
     let (code, name) = match error {
