@@ -17,6 +17,7 @@ mod cluster;
 mod collections;
 #[path = "grpc/described.rs"]
 mod described;
+#[allow(dead_code, reason = "each of the tests uses a part of it")]
 #[path = "support/door.rs"]
 mod door;
 #[path = "support/in_process.rs"]

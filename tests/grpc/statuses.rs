@@ -1,10 +1,11 @@
 //! When a call does not come to what was asked for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use smache::config::Config;
 use smache::door::grpc::v1;
+use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
 
