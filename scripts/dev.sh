@@ -5,7 +5,8 @@
 #   ./scripts/dev.sh 4001 smache_two@localhost localhost
 #   ./scripts/dev.sh 4002 smache_three@localhost localhost:4500 --max-memory 100MiB
 #
-# PORT is the HTTP port; the cluster listens 500 above it. NAME is unique in the cluster. UPLINK is the host of any node
+# PORT is the HTTP port; the cluster listens 500 above it, and Redis clients are taken 2379 above it, or at the next free
+# port: the line that begins with "listening" says where. NAME is unique in the cluster. UPLINK is the host of any node
 # that runs already or will soon, with or without its cluster port (default 4500). What follows goes to `smache serve`.
 # On loopback no cookie is needed. SMACHE_PROFILE=release builds longer and runs faster.
 

@@ -10,6 +10,9 @@
 //! `resp-idle-timeout` says so; and the memory of the doors ([`Hold`]), of which everything beyond
 //! small buffers takes its part.
 
+mod buffers;
+mod watch;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 
+use self::buffers::READ_BYTES;
+use self::watch::Seen;
 use super::Shared;
 use super::call::{Call, Flow, resolve};
 use super::clients::Registered;
@@ -33,25 +38,11 @@ use super::table::{Entry, Flags};
 use crate::door::hold::Hold;
 use crate::door::patience::Patience;
 
-/// How much is read at a time at first, and at most.
-const READ_BYTES: usize = 4 << 10;
-const READ_BYTES_MAX: usize = 64 << 10;
-/// With less room than this in the buffer it is made larger, or begun anew.
-const ROOM_MIN: usize = 1 << 10;
 /// With so much to be written nothing further is carried out.
 const OUT_BYTES_MAX: usize = 64 << 10;
-/// What is kept of a buffer for replies.
-const OUT_KEPT: usize = 16 << 10;
-/// With less in all its buffers a connection does not count in the memory of the doors.
-const SMALL_BYTES: usize = 96 << 10;
-/// How much is read ahead of what cannot be carried out yet.
-const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// How long, and how much, is read and thrown away from a client that is told why it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 8 << 20;
-/// A request may come as slowly as this on the whole, besides the idle timeout.
-const BYTES_PER_SECOND_MIN: u64 = 1_000;
-
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -89,18 +80,6 @@ enum Stop {
 struct Tally {
     entry: Option<&'static Entry>,
     count: u64,
-}
-
-/// What the timer saw last.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    read: u64,
-    requests: u64,
-    /// Since when nothing was read.
-    quiet: Instant,
-    /// Since when the present request is on its way, and what was read until then.
-    since: Instant,
-    from: u64,
 }
 
 /// See the module.
@@ -407,92 +386,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.last_words = Some(End::Refused);
     }
 
-    /// Writes what is ready.
-    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.out.len() {
-            let rest = &self.out.bytes()[self.written..];
-            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += count;
-            self.unflushed = true;
-            self.patience.took(count);
-        }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.unflushed = false;
-            self.patience.caught_up();
-            self.written = 0;
-            self.out.clear(OUT_KEPT);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Whether there is a reason to read on, and room.
-    fn may_read(&self, stop: Stop) -> bool {
-        // A client that goes away while it waits is noticed, too.
-        stop == Stop::Starved && self.last_words.is_none() || self.input.len() < AHEAD_BYTES_MAX
-    }
-
-    /// Reads what is there.
-    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let room = self.input.capacity() - self.input.len();
-        let is_short = room < ROOM_MIN.min(self.missing)
-            || room == 0
-            || room < ROOM_MIN && self.missing > room;
-        if is_short && let Err(refusal) = self.make_room() {
-            self.refuse(&refusal);
-            // Once more around, to say it.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let room = self.input.capacity() - self.input.len();
-        let count = {
-            let read = std::pin::pin!(self.stream.read_buf(&mut self.input));
-            ready!(read.poll(cx))?
-        };
-        self.read += count as u64;
-        if count == room {
-            self.reach = (self.reach * 2).min(READ_BYTES_MAX);
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    /// Makes the buffer larger, by what is missing but not by more than there is already: nothing is
-    /// reserved because somebody claims to send it.
-    fn make_room(&mut self) -> Result<(), Refusal> {
-        let there = self.input.len();
-        let more = self.missing.min(there.max(READ_BYTES_MAX)).max(self.reach);
-        let wanted = there + more + self.queue.request_bytes();
-        if wanted > SMALL_BYTES && wanted > self.hold.bytes() {
-            self.hold.set(wanted)?;
-        }
-        self.input.reserve(more);
-        Ok(())
-    }
-
-    /// Takes of the memory of the doors what the buffers have.
-    fn account(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > READ_BYTES_MAX {
-            self.input = BytesMut::new();
-        }
-        let input = self.input.len().max(self.input.capacity());
-        let output = self.out.len() + self.queue.ready_bytes();
-        let bytes = input + output + self.queue.request_bytes();
-        let counted = if bytes > SMALL_BYTES { bytes } else { 0 };
-        if counted != self.hold.bytes() {
-            // What is there is there.
-            self.hold.must(counted);
-        }
-        let client = &self.session.client;
-        client.input_bytes.store(self.input.len(), Relaxed);
-        client
-            .input_free
-            .store(self.input.capacity() - self.input.len(), Relaxed);
-        client.output_bytes.store(output - self.written, Relaxed);
-    }
-
     /// Gives the counts to the door.
     fn count_calls(&mut self) {
         let Some(entry) = self.tally.entry.filter(|_| self.tally.count > 0) else {
@@ -504,54 +397,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client
             .active
             .store(self.shared.context.clock.now().0, Relaxed);
-    }
-
-    /// Looks after the time, a few times in each span that matters.
-    fn watch(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.is_watching && !self.timer.is_elapsed() {
-            return None;
-        }
-        self.is_watching = true;
-        let now = Instant::now();
-        let idle = Duration::from_millis(self.shared.idle_ms.load(Relaxed));
-        let slow = self.shared.context.config.idle_timeout;
-        let end = self.overdue(now, idle, slow);
-        let span = if idle.is_zero() { slow } else { idle.min(slow) };
-        let next = (span / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
-        self.timer.as_mut().reset(now + next);
-        if self.timer.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        end
-    }
-
-    fn overdue(&mut self, now: Instant, idle: Duration, slow: Duration) -> Option<End> {
-        let seen = &mut self.seen;
-        if seen.read != self.read {
-            (seen.read, seen.quiet) = (self.read, now);
-        } else if self.input.is_empty() && self.queue.is_empty() && self.out.is_empty() {
-            // Nothing came for a while: an idle connection needs no buffers.
-            (self.input, self.reach) = (BytesMut::new(), READ_BYTES);
-            self.out = Out::new(self.session.protocol);
-        }
-        if seen.requests != self.requests {
-            (seen.requests, seen.since, seen.from) = (self.requests, now, self.read);
-        }
-        let quiet = now - seen.quiet;
-        let waits = !self.queue.is_empty() || self.held.is_some() || self.paused.is_some();
-        if waits {
-            seen.quiet = now;
-            return None;
-        }
-        if !self.input.is_empty() {
-            let earned = Duration::from_secs((self.read - seen.from) / BYTES_PER_SECOND_MIN);
-            let late = now - seen.since > slow + earned;
-            return (quiet >= slow || late).then_some(End::Slow);
-        }
-        (seen.since, seen.from) = (now, self.read);
-        let stranger = self.session.is_stranger(&self.shared) && quiet >= slow;
-        let bored = !idle.is_zero() && quiet >= idle && !self.session.client.listens();
-        (stranger || bored).then_some(End::Idle)
     }
 }
 

@@ -104,7 +104,12 @@ impl Out {
         self.line(b'+', text.as_bytes());
     }
 
+<<<<<<< HEAD
     /// An error that names what a client sent, whatever bytes that were.
+=======
+    /// An error: a word in capitals, a space, and what is wrong. It may name what a client sent, whatever
+    /// bytes that were: line breaks in it become spaces.
+>>>>>>> resp
     pub(super) fn error_bytes(&mut self, text: &[u8]) {
         self.bytes.push(b'-');
         let plain = |byte: &u8| match *byte {
@@ -199,6 +204,30 @@ impl Out {
         }
     }
 
+<<<<<<< HEAD
+=======
+    /// So many replies follow, which nobody asked for.
+    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
+    pub(super) fn push(&mut self, count: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.count(b'*', count),
+            Protocol::Resp3 => self.count(b'>', count),
+        }
+    }
+
+    /// Yes or no.
+    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
+    pub(super) fn boolean(&mut self, value: bool) {
+        let form: &[u8] = match (self.protocol, value) {
+            (Protocol::Resp2, false) => b":0\r\n",
+            (Protocol::Resp2, true) => b":1\r\n",
+            (Protocol::Resp3, false) => b"#f\r\n",
+            (Protocol::Resp3, true) => b"#t\r\n",
+        };
+        self.bytes.extend_from_slice(form);
+    }
+
+>>>>>>> resp
     /// A number with a fraction, as it is written.
     pub(super) fn double_text(&mut self, text: &[u8]) {
         match self.protocol {
@@ -207,6 +236,30 @@ impl Out {
         }
     }
 
+<<<<<<< HEAD
+=======
+    /// A number with a fraction, in the shortest form that means it.
+    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
+    pub(super) fn double(&mut self, value: f64) {
+        let text = match value {
+            value if value.is_nan() => "nan".to_owned(),
+            value if value == f64::INFINITY => "inf".to_owned(),
+            value if value == f64::NEG_INFINITY => "-inf".to_owned(),
+            value => value.to_string(),
+        };
+        self.double_text(text.as_bytes());
+    }
+
+    /// A whole number of any length, as it is written.
+    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
+    pub(super) fn big_number(&mut self, digits: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.text(digits),
+            Protocol::Resp3 => self.line(b'(', digits.as_bytes()),
+        }
+    }
+
+>>>>>>> resp
     /// Text that is meant to be shown as it is; `form` are three letters: `txt` or `mkd`.
     pub(super) fn verbatim(&mut self, form: &str, text: &str) {
         match self.protocol {

@@ -3,17 +3,18 @@
 //! Commands about several keys carry out one for each, all at once: each is applied at its owner, and
 //! they are not atomic together.
 
+mod all_or_none;
+
 use super::answer::{self, string};
-use super::call::{Answered, Call, Flow, Steps, typed};
+use super::call::{Answered, Call, Flow};
 use super::failure::Refusal;
 use super::lifetime::Unit;
 use super::number;
-use super::queue::Touches;
 use super::reply::Out;
 use super::request::{Arguments, Taken};
 use super::table::Spec;
 use crate::command::string::{Only, Operation};
-use crate::command::{self, Answer, Command, Condition, Expiry, Kind, Reply, lifetime};
+use crate::command::{self, Command, Condition, Expiry, Kind, Reply};
 use crate::key::Key;
 use crate::router;
 
@@ -87,11 +88,14 @@ pub(super) const COMMANDS: &[Spec] = &[
         "O(N) in keys",
         "Sets strings, each by itself.",
     ),
-    Spec::new("msetnx", -3, msetnx).keys(1, -1, 2).grow().about(
-        "1.0.1",
-        "O(N) in keys",
-        "Sets strings if none of the keys is there.",
-    ),
+    Spec::new("msetnx", -3, all_or_none::msetnx)
+        .keys(1, -1, 2)
+        .grow()
+        .about(
+            "1.0.1",
+            "O(N) in keys",
+            "Sets strings if none of the keys is there.",
+        ),
     Spec::new("psetex", 4, psetex).key().grow().about(
         "2.6.0",
         "O(1)",
@@ -489,77 +493,4 @@ fn mset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         out.ok();
         Ok(())
     })
-}
-
-/// None of the keys may be there. Between looking and writing somebody else may set one: then what
-/// was written is taken back, unless it has changed since.
-fn msetnx(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    let commands = puts(&call, arguments, Condition::None)?;
-    let keys = commands.iter().map(|one| one.key().as_bytes());
-    let touches = Touches::many(keys, true);
-    call.step_by_step(touches, |steps, mut out| async move {
-        let done = set_if_none(&steps, commands).await?;
-        out.integer(done.into());
-        Ok(out)
-    })
-}
-
-async fn set_if_none(steps: &Steps, commands: Vec<Command>) -> Result<bool, Refusal> {
-    // The last value of a key that comes twice is the one that counts.
-    let mut last: Vec<Command> = Vec::with_capacity(commands.len());
-    let mut places = std::collections::HashMap::new();
-    for command in commands {
-        match places.get(command.key()) {
-            Some(place) => last[*place] = command,
-            None => {
-                places.insert(command.key().clone(), last.len());
-                last.push(command);
-            }
-        }
-    }
-    let look = |command: &Command| {
-        let describe = command::Operation::Lifetime(lifetime::Operation::Describe);
-        typed(command.key().clone(), describe)
-    };
-    let looked = steps.execute_all(last.iter().map(look).collect()).await?;
-    for reply in looked {
-        if super::call::answer_of(reply)? != Answer::Nothing {
-            return Ok(false);
-        }
-    }
-    let absent = |command: Command| match command {
-        Command::Put {
-            key,
-            kind,
-            data,
-            ttl_ms,
-            ..
-        } => Command::Put {
-            key,
-            kind,
-            data,
-            ttl_ms,
-            condition: Condition::Absent,
-        },
-        other => other,
-    };
-    let keys: Vec<Key> = last.iter().map(|command| command.key().clone()).collect();
-    let written = steps
-        .execute_all(last.into_iter().map(absent).collect())
-        .await?;
-    let mut take_back = Vec::new();
-    let mut all = true;
-    for (key, reply) in keys.into_iter().zip(written) {
-        match reply {
-            Reply::Stored { entry, .. } => take_back.push(Command::Delete {
-                key,
-                condition: Condition::VersionIn(vec![entry.etag()]),
-            }),
-            _ => all = false,
-        }
-    }
-    if !all {
-        steps.execute_all(take_back).await?;
-    }
-    Ok(all)
 }
