@@ -28,11 +28,11 @@ pub struct Deleted {
 }
 
 impl Writer {
-    /// Those of the `wanted` partitions that this node owns, in order; none if it does not know
-    /// at the moment.
-    pub fn survey(&self, wanted: impl Fn(PartitionId) -> bool) -> Vec<Owned> {
+    /// Those of some partitions that this node owns, in their order; none if it does not know at the
+    /// moment.
+    pub fn survey(&self, partitions: impl Iterator<Item = PartitionId>) -> Vec<Owned> {
         if self.0.options.pulse.is_fresh(self.now()) {
-            self.0.core.lock().survey(wanted)
+            self.0.core.lock().survey(partitions)
         } else {
             Vec::new()
         }

@@ -58,8 +58,14 @@ impl PartitionSet {
         self.0[partition.index() / 8] & (1 << (partition.index() % 8)) != 0
     }
 
-    /// All that are in it.
+    /// All that are in it, in order.
     pub fn iter(&self) -> impl Iterator<Item = PartitionId> + '_ {
-        PartitionId::all().filter(|partition| self.contains(*partition))
+        let filled = (0u16..).zip(self.0.iter()).filter(|(_, bits)| **bits != 0);
+        filled.flat_map(|(byte, bits)| {
+            let is_in = move |bit: &u16| bits & (1 << bit) != 0;
+            (0..8)
+                .filter(is_in)
+                .map(move |bit| PartitionId(byte * 8 + bit))
+        })
     }
 }

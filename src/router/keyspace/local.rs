@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::listing::{Claim, Crowded, Draft, Listing, Made, Survey, survey};
+use super::listing::{Claim, Crowded, Draft, Listing, Made, survey};
 use super::position::Position;
 use crate::cluster::codec::PartitionSet;
 use crate::cluster::codec::keyspace::{Ask, Found, Request, Response};
@@ -65,7 +65,8 @@ struct Page<'a> {
     ask: &'a Ask,
     /// Since when it is asked for.
     asked: Instant,
-    survey: Survey,
+    /// What is so of those partitions that this node owns, in order.
+    owned: Vec<Owned>,
     found: Found,
     bytes: usize,
 }
@@ -355,10 +356,16 @@ impl Local {
 
 /// Those of some partitions that this node owns.
 fn owned(router: &Router, partitions: &PartitionSet) -> Vec<Owned> {
-    let writers = router.writers().iter();
-    writers
-        .flat_map(|writer| writer.survey(|partition| partitions.contains(partition)))
-        .collect()
+    let writers = router.writers();
+    let of = |index| {
+        let is_its = move |p: &PartitionId| p.index() % writers.len() == index;
+        partitions.iter().filter(is_its)
+    };
+    let surveys = writers.iter().enumerate();
+    let surveys = surveys.map(|(index, writer)| writer.survey(of(index)));
+    let mut owned: Vec<Owned> = surveys.flatten().collect();
+    owned.sort_unstable_by_key(|owned| owned.partition);
+    owned
 }
 
 /// What is left of some partitions without these.
@@ -371,19 +378,19 @@ fn rest(partitions: &PartitionSet, without: impl Iterator<Item = PartitionId>) -
 impl<'a> Page<'a> {
     fn new(router: &'a Router, ask: &'a Ask) -> Page<'a> {
         let asked = Instant::now();
-        let survey = survey(owned(router, &ask.partitions));
-        let owned = survey.iter().flatten().map(|owned| owned.partition);
+        let owned = owned(router, &ask.partitions);
+        let partitions = owned.iter().map(|owned| owned.partition);
         Page {
             router,
             ask,
             asked,
             found: Found {
-                elsewhere: rest(&ask.partitions, owned),
+                elsewhere: rest(&ask.partitions, partitions),
                 reached: Position::END,
                 examined: 0,
                 keys: Vec::new(),
             },
-            survey,
+            owned,
             bytes: 0,
         }
     }
@@ -402,15 +409,17 @@ impl<'a> Page<'a> {
 
     /// The next place where there can be keys.
     fn next(&self, at: Position) -> Option<(Position, Owned)> {
-        let filled = |p: PartitionId| self.survey[p.index()].filter(|owned| owned.entries > 0);
-        let owned = at.partitions().find_map(filled)?;
+        let first = at.partition()?;
+        let behind = self.owned.partition_point(|owned| owned.partition < first);
+        let owned = self.owned[behind..].iter().find(|owned| owned.entries > 0);
+        let owned = *owned?;
         let from = Position::before(owned.partition.0.into()).max(at);
         Some((from, owned))
     }
 
     /// This node does not own it any more.
     fn lose(&mut self, partition: PartitionId) {
-        self.survey[partition.index()] = None;
+        self.owned.retain(|owned| owned.partition != partition);
         self.found.elsewhere.insert(partition);
     }
 
@@ -486,7 +495,7 @@ impl<'a> Page<'a> {
     fn look_up(&mut self, key: &[u8]) {
         let partition = key::partition(key);
         let is_asked_for = Position::of(partition, key) >= self.ask.from;
-        if is_asked_for && self.survey[partition.index()].is_some() {
+        if is_asked_for && self.owned.iter().any(|owned| owned.partition == partition) {
             self.found.examined = 1;
             self.look_at(partition, &[key]);
         }

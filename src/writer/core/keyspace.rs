@@ -44,11 +44,10 @@ pub struct Owned {
 }
 
 impl Core {
-    /// Those of the `wanted` partitions that this node owns, in order.
-    pub fn survey(&self, wanted: impl Fn(PartitionId) -> bool) -> Vec<Owned> {
-        let owned = |p: &PartitionId| wanted(*p) && self.roles[p.index()].is_owned();
-        let owned = PartitionId::all().filter(owned);
-        owned
+    /// Those of some partitions that this node owns, in their order.
+    pub fn survey(&self, partitions: impl Iterator<Item = PartitionId>) -> Vec<Owned> {
+        partitions
+            .filter(|partition| self.roles[partition.index()].is_owned())
             .map(|partition| Owned {
                 partition,
                 entries: self.table.partition_entries(partition),
