@@ -1,6 +1,6 @@
 //! Operations of the data types, each in the room of its type.
 //!
-//! An operation reads the present value and answers with a [`Change`] and an [`Answer`]; it changes
+//! An operation reads the present value and answers with a `Change` and an [`Answer`]; it changes
 //! nothing itself. What is the same for all of them (conditions, versions, limits, what becomes of
 //! an expiry) is done once, in [`apply`](super::apply).
 

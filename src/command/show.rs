@@ -60,7 +60,7 @@ pub fn write(entry: EntryRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// How many bytes [`write`] writes.
+/// How many bytes [`write()`] writes.
 #[must_use]
 pub fn length(entry: EntryRef<'_>) -> usize {
     let items = entry.view();

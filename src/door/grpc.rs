@@ -1,7 +1,7 @@
 //! The gRPC door: the services of `proto/smache/v1`, on the HTTP port.
 //!
 //! A connection that begins with the preface of HTTP/2 comes here call by call
-//! ([`http`](super::http), its `h2`). Every call passes [`Grpc::answer`]: it is looked up in the
+//! ([`http`](super::http), its `h2`). Every call passes `Grpc::answer`: it is looked up in the
 //! table of `methods`, its token is asked for, it is admitted or refused by the same
 //! bounds as requests over HTTP, its message is collected within its bounds (`inbound`), and its
 //! answer leaves with its part of the door's memory (`outbound`). In between tonic decodes, finds

@@ -10,7 +10,7 @@
 //! said so. Keys that come or go during a scan may be among them or not. That holds while no partition
 //! has two owners.
 //!
-//! A page asks the owners of as many partitions as it will probably take; see [`Local`] for their
+//! A page asks the owners of as many partitions as it will probably take; see `Local` for their
 //! side. What nodes ask each other here is asked again if it gets lost: reading twice harms nothing,
 //! and a flush has an id.
 //!

@@ -159,7 +159,8 @@ async fn only_what_fits_the_pattern_comes() {
     let mut keys = fill(all[0], "bus:", 60).await;
     keys.extend(fill(all[0], "{berlin}:tram:", 60).await);
     keys.extend(fill(all[1], "session*", 20).await);
-    let fits: [(&str, fn(&str) -> bool); 9] = [
+    type Fits = fn(&str) -> bool;
+    let fits: [(&str, Fits); 9] = [
         ("*", |_| true),
         ("bus:*", |key| key.starts_with("bus:")),
         ("*:1?", |key| {

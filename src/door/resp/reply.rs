@@ -104,12 +104,8 @@ impl Out {
         self.line(b'+', text.as_bytes());
     }
 
-<<<<<<< HEAD
-    /// An error that names what a client sent, whatever bytes that were.
-=======
     /// An error: a word in capitals, a space, and what is wrong. It may name what a client sent, whatever
     /// bytes that were: line breaks in it become spaces.
->>>>>>> resp
     pub(super) fn error_bytes(&mut self, text: &[u8]) {
         self.bytes.push(b'-');
         let plain = |byte: &u8| match *byte {
@@ -204,8 +200,6 @@ impl Out {
         }
     }
 
-<<<<<<< HEAD
-=======
     /// So many replies follow, which nobody asked for.
     #[allow(dead_code, reason = "a form that the commands so far have no use for")]
     pub(super) fn push(&mut self, count: usize) {
@@ -227,7 +221,6 @@ impl Out {
         self.bytes.extend_from_slice(form);
     }
 
->>>>>>> resp
     /// A number with a fraction, as it is written.
     pub(super) fn double_text(&mut self, text: &[u8]) {
         match self.protocol {
@@ -236,8 +229,6 @@ impl Out {
         }
     }
 
-<<<<<<< HEAD
-=======
     /// A number with a fraction, in the shortest form that means it.
     #[allow(dead_code, reason = "a form that the commands so far have no use for")]
     pub(super) fn double(&mut self, value: f64) {
@@ -259,7 +250,6 @@ impl Out {
         }
     }
 
->>>>>>> resp
     /// Text that is meant to be shown as it is; `form` are three letters: `txt` or `mkd`.
     pub(super) fn verbatim(&mut self, form: &str, text: &str) {
         match self.protocol {
@@ -341,9 +331,19 @@ mod tests {
         assert_eq!(both(Out::null_array), pair("*-1\r\n", "_\r\n"));
         assert_eq!(both(|out| out.map(2)), pair("*4\r\n", "%2\r\n"));
         assert_eq!(both(|out| out.set(2)), pair("*2\r\n", "~2\r\n"));
+        assert_eq!(both(|out| out.push(3)), pair("*3\r\n", ">3\r\n"));
+        assert_eq!(both(|out| out.boolean(true)), pair(":1\r\n", "#t\r\n"));
+        assert_eq!(both(|out| out.boolean(false)), pair(":0\r\n", "#f\r\n"));
         assert_eq!(
-            both(|out| out.double_text(b"1.5")),
+            both(|out| out.double(1.5)),
             pair("$3\r\n1.5\r\n", ",1.5\r\n")
+        );
+        assert_eq!(both(|out| out.double(3.0)), pair("$1\r\n3\r\n", ",3\r\n"));
+        let endless = |out: &mut Out| out.double(f64::NEG_INFINITY);
+        assert_eq!(both(endless), pair("$4\r\n-inf\r\n", ",-inf\r\n"));
+        assert_eq!(
+            both(|out| out.big_number("12")),
+            pair("$2\r\n12\r\n", "(12\r\n")
         );
         let verbatim = |out: &mut Out| out.verbatim("txt", "a: b");
         assert_eq!(both(verbatim), pair("$4\r\na: b\r\n", "=8\r\ntxt:a: b\r\n"));
