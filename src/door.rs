@@ -14,6 +14,8 @@ mod patience;
 pub mod resp;
 pub mod tls;
 
+use std::sync::Arc;
+
 use crate::clock::Clock;
 
 /// The doors of a node, closed. They share their memory, and the one of HTTP tells the figures of
@@ -21,7 +23,14 @@ use crate::clock::Clock;
 #[must_use]
 pub fn doors(context: http::Context, clock: Clock) -> (http::Door, resp::Door) {
     let http = http::Door::with_clock(context.clone(), clock.clone());
-    let resp = resp::Door::new(resp::Context {
+    let resp = beside(context, clock, http.budget());
+    http.tell_of(resp.clone());
+    (http, resp)
+}
+
+/// The Redis protocol's door, which shares this memory with one of HTTP.
+fn beside(context: http::Context, clock: Clock, budget: Arc<hold::Budget>) -> resp::Door {
+    resp::Door::new(resp::Context {
         router: context.router,
         reporter: context.reporter,
         readiness: context.readiness,
@@ -29,8 +38,6 @@ pub fn doors(context: http::Context, clock: Clock) -> (http::Door, resp::Door) {
         access: context.access,
         tls: context.tls,
         clock,
-        budget: http.budget(),
-    });
-    http.tell_of(resp.clone());
-    (http, resp)
+        budget,
+    })
 }

@@ -16,6 +16,8 @@ mod bulk;
 mod client;
 #[path = "http/collections.rs"]
 mod collections;
+#[path = "http/commands.rs"]
+mod commands;
 #[path = "http/conditions.rs"]
 mod conditions;
 #[path = "http/counters.rs"]

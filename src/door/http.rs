@@ -6,7 +6,7 @@
 //! answered by `read` on the spot, in one copy under the writer's lock. All else goes to work: `many`
 //! (several keys, and other nodes' keys), `write`, `part`
 //! (by a path), `batch`, `locate`, the services of the types
-//! (`service`), keys as paths (`bare`), `handoff`, and the `pages`, which are an axum router. Whatever
+//! (`service`), keys as paths (`bare`), `commands` of the Redis protocol, `handoff`, and the `pages`, which are an axum router. Whatever
 //! goes wrong becomes a `failure`, which looks the same everywhere.
 //!
 //! The JSON of a value is never parsed on its way out: it is spliced into the answer as it lies in
@@ -27,6 +27,7 @@ mod accept;
 mod bare;
 mod batch;
 mod body;
+mod commands;
 mod condition;
 mod draft;
 mod envelope;

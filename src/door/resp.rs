@@ -36,8 +36,10 @@ mod number;
 mod pause;
 mod pretty;
 mod queue;
+mod read;
 mod reply;
 pub mod request;
+mod run;
 mod scan;
 mod scrape;
 mod server;
@@ -46,6 +48,9 @@ mod sets;
 mod strings;
 mod table;
 mod typed;
+
+pub(in crate::door) use self::read::{Reader, Token};
+pub(in crate::door) use self::run::{Ran, words};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize};

@@ -419,3 +419,31 @@ pub(crate) fn parts() -> Vec<Step> {
         hits("GET /KEY", r#"{"a":{"d":1e2},"c":[1,2]}"#),
     ]
 }
+
+pub(crate) fn commands() -> Vec<Step> {
+    let answers = |body: &str, reply| {
+        let body = format!(r#"{{"command":{body}}}"#);
+        send("POST /command", body).gives(200, Answer::Is(reply))
+    };
+    let fails = |body: &str, status, code| {
+        let body = format!(r#"{{"command":{body}}}"#);
+        send("POST /command", body).gives(status, Answer::Error(code))
+    };
+    vec![
+        answers(r#""HGET KEY f""#, "null"),
+        answers(r#""HSET KEY f \"a b\" g 1""#, "2"),
+        answers(r#"["HGET","KEY","f"]"#, r#""a b""#),
+        answers(r#""HGETALL KEY""#, r#"{"f":"a b","g":"1"}"#),
+        answers(r#"["HSET","KEY","f",{"base64":"/w=="}]"#, "0"),
+        answers(r#""hmget KEY f x""#, r#"[{"base64":"/w=="},null]"#),
+        fails(r#""INCR KEY""#, 409, "wrong_type"),
+        fails(r#""HSET KEY f""#, 400, "invalid_command"),
+        answers(r#""DEL KEY""#, "1"),
+        answers(r#""RPUSH KEY a b c""#, "3"),
+        answers(r#""LRANGE KEY 0 -1""#, r#"["a","b","c"]"#),
+        answers(r#""LPOP KEY 2""#, r#"["a","b"]"#),
+        answers(r#""EXPIRE KEY 60""#, "1"),
+        answers(r#""MSET KEY0 0 KEY1 1 KEY2 2""#, r#""OK""#),
+        answers(r#""MGET KEY0 KEY1 KEY2 KEY""#, r#"["0","1","2",null]"#),
+    ]
+}

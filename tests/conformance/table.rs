@@ -246,6 +246,7 @@ pub(crate) fn table() -> Vec<Talk> {
         talk("lives-of-collections", services::lives()),
         talk("bare", services::bare()),
         talk("parts", services::parts()),
+        talk("commands", services::commands()),
     ]
 }
 

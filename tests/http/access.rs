@@ -69,7 +69,14 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 22] = [
     ("put", "/handoff", "admin", "/handoff", "{\"paused\":false}"),
 ];
 /// The same of the services and of keys as paths: what is written is then read, then removed.
-const SERVICES: [(&str, &str, &str, &str, &str); 26] = [
+const SERVICES: [(&str, &str, &str, &str, &str); 27] = [
+    (
+        "post",
+        "/command",
+        "read",
+        "/command",
+        "{\"command\":\"GET k\"}",
+    ),
     (
         "put",
         "/cache/{key}",

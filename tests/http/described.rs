@@ -121,6 +121,7 @@ fn recipes(etags: &ETags) -> Vec<Recipe> {
         recipes.0.extend(service_recipes(service, etag));
     }
     recipes.0.extend(bare_recipes(&etags.bare));
+    recipes.0.extend(command_recipes());
     recipes.0.extend(handoff_recipes());
     recipes.0
 }
@@ -272,6 +273,28 @@ fn bare_recipes(etag: &str) -> Vec<Recipe> {
     recipes.add(delete, 406, "bare", &[HTML], "");
     recipes.add(delete, 412, "bare", &[MATCH_NONE], "");
     recipes.add(delete, 200, "bare", &[], "");
+    recipes.0
+}
+
+fn command_recipes() -> Vec<Recipe> {
+    let mut recipes = Recipes::default();
+    let post = ("post", "/command");
+    let body = "{\"command\":\"SET counted 1\"}";
+    recipes.add(post, 400, "", &[JSON], "{\"command\":\"NOSUCH\"}");
+    recipes.add(post, 403, "", &[JSON, FOREIGN], body);
+    let missing = "{\"command\":\"RENAME absent other\"}";
+    recipes.add(post, 404, "", &[JSON], missing);
+    recipes.add(post, 406, "", &[JSON, HTML], body);
+    recipes.add(
+        post,
+        409,
+        "",
+        &[JSON],
+        "{\"command\":\"INCR sets:document\"}",
+    );
+    recipes.add(post, 413, "", &[JSON], &" ".repeat(5_000));
+    recipes.add(post, 415, "", &[TEXT], body);
+    recipes.add(post, 200, "", &[JSON], body);
     recipes.0
 }
 

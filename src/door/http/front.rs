@@ -23,7 +23,7 @@ use super::hold::Budget;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::{Dropped, State};
-use super::{Context, accept, bare, batch, handoff, locate, many, read, service, write};
+use super::{Context, accept, bare, batch, commands, handoff, locate, many, read, service, write};
 use crate::access::{Refused, Role};
 use crate::clock::Clock;
 use crate::command::json;
@@ -81,6 +81,17 @@ impl Shared {
             node_suffix: suffix.into(),
             door: rand::random(),
         }
+    }
+}
+
+impl Shared {
+    /// The door that knows the commands of the Redis protocol. One that was not told of is as good: it
+    /// is opened nowhere.
+    pub(super) fn redis(&self) -> &crate::door::resp::Door {
+        self.resp.get_or_init(|| {
+            let context = self.context.clone();
+            crate::door::beside(context, self.clock.clone(), Arc::clone(&self.budget))
+        })
     }
 }
 
@@ -287,6 +298,7 @@ async fn dispatch<B: Incoming>(
             | Route::Lists,
             _,
         ) => Box::pin(service::answer(call, body, entry)).await,
+        (Route::Command, _) => Box::pin(commands::answer(call, body)).await,
         (Route::Root | Route::Bare, _) => Box::pin(bare::answer(call, body, entry)).await,
         (Route::Batch, _) => batch::answer(call, body, exchange),
         (_, &Method::GET | &Method::HEAD) => Box::pin(many::answer(call, exchange)).await,

@@ -70,6 +70,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         collections::post_list,
         collections::put_list,
         collections::delete_list,
+        services::command,
         services::put_bare,
         services::get_bare,
         services::delete_bare,
@@ -92,6 +93,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         (name = "sets", description = "Members without an order"),
         (name = "hashes", description = "Fields with values"),
         (name = "lists", description = "Elements in order, added and taken at either end"),
+        (name = "commands", description = "Commands of the Redis protocol"),
         (name = "node", description = "What a node says of itself"),
     )
 )]

@@ -25,6 +25,7 @@ pub(super) enum Route {
     Sets,
     Hashes,
     Lists,
+    Command,
     Handoff,
     /// `/` itself: the health of the node, and a write.
     Root,
@@ -77,7 +78,7 @@ const FIGURES: Needs = needs(Need::Read, Need::Admin);
 /// What says that the node is there; and a write.
 const HOME: Needs = needs(Need::Nothing, Need::Write);
 const KEYS: Needs = needs(Need::Read, Need::Write);
-/// Every line is judged by itself.
+/// Every line, or command, is judged by itself.
 const LINES: Needs = needs(Need::Read, Need::Read);
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -89,7 +90,7 @@ const READ_POST_PUT_DELETE: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 const KEY: &str = "/{key}";
 
 /// All paths, the busiest one first, and last the one that takes all that is left.
-pub(super) static ROUTES: [Entry; 18] = [
+pub(super) static ROUTES: [Entry; 19] = [
     entry("/api", Route::Api, READ_AND_WRITE, KEYS),
     entry("/api/batch", Route::Batch, "POST, OPTIONS", LINES),
     entry("/api/locate", Route::Locate, READ, KEYS),
@@ -100,6 +101,7 @@ pub(super) static ROUTES: [Entry; 18] = [
     entry("/sets/{key}", Route::Sets, READ_POST_PUT_DELETE, KEYS),
     entry("/hashes/{key}", Route::Hashes, READ_PUT_DELETE, KEYS),
     entry("/lists/{key}", Route::Lists, READ_POST_PUT_DELETE, KEYS),
+    entry("/command", Route::Command, "POST, OPTIONS", LINES),
     entry("/", Route::Root, "GET, HEAD, PUT, OPTIONS", HOME),
     entry("/healthcheck", Route::Health, READ, NOTHING),
     entry("/ready", Route::Ready, READ, NOTHING),
@@ -174,6 +176,7 @@ impl Route {
                 | Route::Sets
                 | Route::Hashes
                 | Route::Lists
+                | Route::Command
                 | Route::Bare
         )
     }
@@ -199,6 +202,7 @@ impl Route {
             Route::Sets => "/sets",
             Route::Hashes => "/hashes",
             Route::Lists => "/lists",
+            Route::Command => "/command",
             Route::Handoff => "/handoff",
             Route::Root => "/",
             Route::Health => "/healthcheck",
@@ -215,7 +219,7 @@ impl Route {
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
-const ALL: [Route; 19] = [
+const ALL: [Route; 20] = [
     Route::Api,
     Route::Batch,
     Route::Locate,
@@ -226,6 +230,7 @@ const ALL: [Route; 19] = [
     Route::Sets,
     Route::Hashes,
     Route::Lists,
+    Route::Command,
     Route::Handoff,
     Route::Root,
     Route::Health,

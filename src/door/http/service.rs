@@ -15,7 +15,7 @@ mod flags;
 mod given;
 mod grow;
 mod hashes;
-mod items;
+pub(super) mod items;
 mod lists;
 mod sets;
 mod shown;

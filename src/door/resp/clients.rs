@@ -57,6 +57,38 @@ pub(super) struct Client {
 }
 
 impl Client {
+    fn new(
+        id: u64,
+        (address, local): (SocketAddr, SocketAddr),
+        descriptor: i32,
+        now: UnixMs,
+    ) -> Arc<Client> {
+        Arc::new(Client {
+            id,
+            address,
+            local,
+            descriptor,
+            since: now,
+            about: Mutex::default(),
+            ended: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            active: AtomicU64::new(now.0),
+            entry: AtomicUsize::new(usize::MAX),
+            protocol: AtomicU64::new(2),
+            channels: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            input_bytes: AtomicUsize::new(0),
+            input_free: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    /// In whose name another door asks: a connection that there is not.
+    pub(super) fn nobody(now: UnixMs) -> Arc<Client> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Client::new(0, (nowhere, nowhere), -1, now)
+    }
+
     /// Tells it to end, as soon as it looks.
     pub(super) fn end(&self) {
         self.ended.store(true, Release);
@@ -152,29 +184,12 @@ impl Clients {
     /// A connection was taken. It is forgotten when the [`Registered`] is dropped.
     pub(super) fn register(
         self: &Arc<Clients>,
-        (address, local): (SocketAddr, SocketAddr),
+        addresses: (SocketAddr, SocketAddr),
         descriptor: i32,
         now: UnixMs,
     ) -> Registered {
         let id = self.taken.fetch_add(1, Relaxed) + 1;
-        let client = Arc::new(Client {
-            id,
-            address,
-            local,
-            descriptor,
-            since: now,
-            about: Mutex::default(),
-            ended: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            active: AtomicU64::new(now.0),
-            entry: AtomicUsize::new(usize::MAX),
-            protocol: AtomicU64::new(2),
-            channels: AtomicUsize::new(0),
-            patterns: AtomicUsize::new(0),
-            input_bytes: AtomicUsize::new(0),
-            input_free: AtomicUsize::new(0),
-            output_bytes: AtomicUsize::new(0),
-        });
+        let client = Client::new(id, addresses, descriptor, now);
         self.open.lock().insert(id, Arc::clone(&client));
         Registered {
             client,

@@ -277,6 +277,15 @@ pub(super) struct List {
     node: String,
 }
 
+/// A command of the Redis protocol.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Command {
+    /// As people type it, with quotes around words that have spaces: `HSET key field "a value"`; or an
+    /// array of its words, each a string, a number or an object with the member `base64`.
+    #[schema(value_type = Object, example = json!(["HSET", "key", "field", "a value"]))]
+    command: serde_json::Value,
+}
+
 /// Any JSON to write. Other members are refused.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Bare {

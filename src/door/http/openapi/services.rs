@@ -1,7 +1,8 @@
 //! The services whose values have no parts, and keys as paths.
 
 use super::bodies::{
-    Bare, BareAnswer, BareDeleted, Counter, Flag, Increment, SetFlag, Text, WriteText,
+    Bare, BareAnswer, BareDeleted, Command, Counter, Failure, Flag, Increment, SetFlag, Text,
+    WriteText,
 };
 use super::common::{
     FirstLife, Gone, Life, Miss, Named, NotRead, NotTaken, NotWritten, OtherType, Read, Stored,
@@ -169,3 +170,21 @@ pub(super) fn delete_bare() {}
     request_body(content((Bare = "application/json"))),
     responses((status = 200, body = BareAnswer, description = "It is written"), NotWritten, NotTaken))]
 pub(super) fn put_bare() {}
+
+/// Carry out a command
+///
+/// One of the Redis protocol's, with the reply that it has there, as JSON: bytes are a string if they
+/// are text, no value is `null`, a map is an object. Commands about a connection are refused.
+#[utoipa::path(post, path = "/command", tag = "commands",
+    request_body(content((Command = "application/json"))),
+    responses(
+        (status = 200, body = serde_json::Value, description = "The reply"),
+        (status = 400, body = Failure, description = "`invalid_command`: also what a command says of its arguments; `invalid_json`, `invalid_value`, `unknown_member`, `too_many_items`, `invalid_condition`, `invalid_idempotency_key`, `body_truncated`"),
+        (status = 403, body = Failure, description = "`forbidden`: the token's role is not enough for this command; `cross_site`: a browser sent it for another site"),
+        (status = 404, body = Failure, description = "`not_found`: the command needs a key that is there"),
+        (status = 406, body = Failure, description = "`not_acceptable`"),
+        (status = 409, body = Failure, description = "`wrong_type`: the key holds something else; `counter_overflow`"),
+        NotTaken,
+        (status = 503, body = Failure, description = "`not_ready`, `overloaded`; `Retry-After` says when to try again"),
+    ))]
+pub(super) fn command() {}

@@ -20,7 +20,7 @@ use crate::command::json::{self, Type};
 pub(super) const ITEMS_MAX: usize = 100_000;
 
 /// The bytes that a compact JSON text means.
-pub(super) fn item(text: &Bytes) -> Result<Bytes, Failure> {
+pub(in crate::door::http) fn item(text: &Bytes) -> Result<Bytes, Failure> {
     match json::type_of(text) {
         Type::String => match json::string(text) {
             Some(Cow::Borrowed(_)) => Ok(text.slice(1..text.len() - 1)),
@@ -35,7 +35,7 @@ pub(super) fn item(text: &Bytes) -> Result<Bytes, Failure> {
 }
 
 /// The bytes of an array's items, or of the one item that is no array.
-pub(super) fn items(text: &Bytes) -> Result<Vec<Bytes>, Failure> {
+pub(in crate::door::http) fn items(text: &Bytes) -> Result<Vec<Bytes>, Failure> {
     if json::type_of(text) != Type::Array {
         return Ok(vec![item(text)?]);
     }
