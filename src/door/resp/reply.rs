@@ -65,7 +65,6 @@ impl Out {
     }
 
     /// Takes what was written.
-    #[cfg(test)]
     #[must_use]
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
