@@ -83,5 +83,8 @@ fuzz_target!(|input: &[u8]| {
         stranger: false,
     };
     let (requests, _) = whole;
-    assert_eq!(read(&write(&requests), usize::MAX, &wide), (requests, Ok(0)));
+    assert_eq!(
+        read(&write(&requests), usize::MAX, &wide),
+        (requests, Ok(0))
+    );
 });
