@@ -28,7 +28,7 @@
 //!        │
 //!   node                         start order, supervision, memory limit, drain
 //!        │
-//!   door::http                   bytes <-> Command and Reply; admission; no logic
+//!   door::{http, resp, grpc}     bytes <-> Command and Reply; admission; no logic
 //!        │
 //!   router                       which partition, which node; deadlines, retries
 //!        │
@@ -43,6 +43,7 @@
 //!   table                        entries, expiry, eviction: pure, no clock, no tokio
 //!   command                      what a command does to an entry: pure
 //!        │
+//!   glob                         patterns that keys are matched against
 //!   fields                       how numbers, keys and entries are written between nodes
 //!   key, version, clock, config, metrics
 //!   accept                       what all listeners do when connections cannot be taken
