@@ -35,6 +35,8 @@ use crate::writer::{self, Pulse, STANDSTILL_MS, Sinks};
 
 /// How often the machine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
+/// A node that was refused lives so long for what it has said to reach those who should hear why.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// How often the uplinks are looked up again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// How often the map is published although nothing happened, for a router that was restarted.
@@ -415,7 +417,11 @@ impl State {
                 self.arguments.joined.send_replace(Joined::Yes);
             }
             Output::Refused(why) => {
-                self.arguments.joined.send_replace(Joined::Refused(why));
+                let joined = self.arguments.joined.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(FAREWELL).await;
+                    joined.send_replace(Joined::Refused(why));
+                });
             }
         }
     }
