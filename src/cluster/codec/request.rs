@@ -214,7 +214,11 @@ fn read_command(b: &mut Bytes, op: u8) -> Result<Request, Malformed> {
             ttl_ms: get_option(b)?,
             condition: get_condition(b)?,
         },
-        OP_TYPED => read_typed(b, key)?,
+        // A read has an op of its own, and no operation's id.
+        OP_TYPED => read_typed(b, key).and_then(|command| match command.is_read() {
+            true => Err(Malformed),
+            false => Ok(command),
+        })?,
         _ => return Err(Malformed),
     };
     Ok(Request::Execute(command, operation))

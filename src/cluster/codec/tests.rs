@@ -551,3 +551,32 @@ fn a_message_longer_than_its_frame_is_malformed() {
         assert_eq!(read_message(&mut frame), Err(Malformed), "{head:?}");
     }
 }
+
+#[test]
+fn a_read_of_a_type_has_an_op_of_its_own() {
+    use crate::command::{Operation, hash, set};
+    let typed = |operation| {
+        let command = Command::Typed {
+            key: Key::new("key", KEY_BYTES_MAX).unwrap(),
+            operation: Box::new(operation),
+            condition: Condition::None,
+        };
+        let mut out = Vec::new();
+        write_request(&mut out, 7, 9, &Request::Execute(command.clone(), None));
+        (command, out)
+    };
+    let add = set::Operation::Add(vec![Bytes::from_static(b"member")]);
+    for operation in [Operation::Set(add), Operation::Hash(hash::Operation::All)] {
+        let (command, bytes) = typed(operation);
+        let read = read_request(Bytes::from(bytes));
+        assert_eq!(read, Ok((7, 9, Request::Execute(command, None))));
+    }
+    // The read as if it were a write: with another op, and room for an operation's id.
+    let (_, bytes) = typed(Operation::Hash(hash::Operation::All));
+    let key_end = 8 + 4 + 1 + 4 + 3;
+    let mut wrong = bytes[..key_end].to_vec();
+    wrong[12] -= 1;
+    wrong.push(0);
+    wrong.extend_from_slice(&bytes[key_end..]);
+    assert_eq!(read_request(Bytes::from(wrong)), Err(Malformed));
+}
