@@ -118,6 +118,7 @@ pub mod fields;
 pub mod files;
 pub mod glob;
 pub mod key;
+pub mod live;
 pub mod metrics;
 pub mod node;
 pub mod replication;

@@ -4,7 +4,8 @@
 //! Supervisor (one-for-one)
 //! ├── WriterActor × n     apply what waits, keep the tables tidy
 //! ├── RouterActor         publishes partition maps
-//! └── ClusterActor        carries out what the cluster's machine decides
+//! ├── ClusterActor        carries out what the cluster's machine decides
+//! └── LiveActor           hands out what has happened to those who listen
 //! ```
 //!
 //! The writers' tables, the router's map and the machine outlive their actors. Doors are tasks: they
@@ -50,6 +51,7 @@ use crate::config::policy::Policies;
 use crate::config::{self, Config};
 use crate::door;
 use crate::files;
+use crate::live::LiveActor;
 use crate::replication::Lanes;
 use crate::router::{self, Router, RouterActor};
 use crate::table::Budget;
@@ -276,6 +278,8 @@ impl Node {
             move |actor| router_actor.store(Some(Arc::new(actor))),
         ));
         children.push(ChildSpec::new("cluster", || ClusterActor, cluster, |_| ()));
+        let live = router.live().clone();
+        children.push(ChildSpec::new("live", || LiveActor, live, |_| ()));
         let supervisor = Supervisor::start(children, supervisor::Limits::default()).await?;
         reporter.watch(supervisor.clone());
         let governor = tokio::spawn(memory::govern(budget, limit));
@@ -435,6 +439,8 @@ impl Node {
 
     /// Lets all doors finish what they have in work, beside each other.
     async fn close_doors(&self) {
+        // Those who listen would hold the doors open for ever.
+        self.0.router.live().close();
         let mut served = Vec::new();
         for door in self.open_doors() {
             door.close.send_replace(true);

@@ -34,6 +34,7 @@ use crate::cluster::codec::PartitionSet;
 use crate::cluster::peer::{self, Peers};
 use crate::command::{self, Command, EntryRef, OperationId, Reply};
 use crate::key::{self, KeyInteger, PartitionId};
+use crate::live::Hub;
 use crate::replication::Ticket;
 use crate::version::NodeId;
 use crate::writer::{self, Outcome, Role, Sum, Writer};
@@ -183,6 +184,7 @@ struct Inner {
     next_operation: AtomicU64,
     members_min: usize,
     keyspace: keyspace::Local,
+    live: Hub,
 }
 
 /// How far a command got at once; see [`Router::begin`].
@@ -219,6 +221,10 @@ impl Router {
     #[must_use]
     pub fn new(options: Options) -> Router {
         let me = NodeId::of(&options.name);
+        let live = Hub::default();
+        for writer in &options.writers {
+            writer.watched_by(&live);
+        }
         Router(Arc::new(Inner {
             me,
             name: options.name,
@@ -235,6 +241,7 @@ impl Router {
             next_operation: AtomicU64::new(0),
             members_min: options.members_min,
             keyspace: keyspace::Local::new(),
+            live,
         }))
     }
 
@@ -252,6 +259,12 @@ impl Router {
             .as_ref()
             .map(|peers| peers.counters())
             .unwrap_or_default()
+    }
+
+    /// What happens, for those who want to hear of it: changes of keys, and messages.
+    #[must_use]
+    pub fn live(&self) -> &Hub {
+        &self.0.live
     }
 
     /// This node's name.

@@ -29,6 +29,7 @@ mod wheel;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::UnixMs;
 use crate::command::collection::Delta;
@@ -127,6 +128,19 @@ pub struct Evictee {
     pub version: crate::version::Version,
 }
 
+/// An entry that went without having been asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its partition.
+    pub partition: PartitionId,
+    /// Its key.
+    pub key: bytes::Bytes,
+    /// Its version.
+    pub version: crate::version::Version,
+    /// Whether its time had come; else it made room for others.
+    pub expired: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     hits: u64,
@@ -152,6 +166,9 @@ pub struct Table {
     tombstones: u64,
     /// What was evicted since it was last asked for, if anybody wants to know.
     evicted: Option<Vec<Evictee>>,
+    /// What has gone since it was last asked for, while somebody watches.
+    gone: Vec<Gone>,
+    watched: Arc<AtomicBool>,
     /// Entries that expire.
     timed: usize,
     entries: u64,
@@ -176,6 +193,8 @@ impl Table {
             created: Vec::new(),
             tombstones: 0,
             evicted: None,
+            gone: Vec::new(),
+            watched: Arc::default(),
             timed: 0,
             entries: 0,
             data_bytes: 0,
@@ -428,6 +447,16 @@ impl Table {
             .unwrap_or_default()
     }
 
+    /// Notes what goes, for [`Table::take_gone`], as long as `watched` is set.
+    pub fn note_gone(&mut self, watched: Arc<AtomicBool>) {
+        self.watched = watched;
+    }
+
+    /// What has expired or was evicted since it was last asked for.
+    pub fn take_gone(&mut self) -> Vec<Gone> {
+        std::mem::take(&mut self.gone)
+    }
+
     /// The counters and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -457,10 +486,30 @@ impl Table {
         if !self.log.is_expired(handle, now) {
             return Some(handle);
         }
-        self.counts.expirations += 1;
-        self.remove_handle(handle);
+        self.remove_expired(handle);
         self.settle();
         None
+    }
+
+    /// Takes an entry out whose time has come.
+    fn remove_expired(&mut self, handle: u32) {
+        self.counts.expirations += 1;
+        self.note(handle, true);
+        self.remove_handle(handle);
+    }
+
+    /// Notes that an entry is about to go, if anybody wants to know. A tombstone's going concerns
+    /// nobody.
+    fn note(&mut self, handle: u32, expired: bool) {
+        let header = self.log.header(handle);
+        if self.watched.load(Ordering::Relaxed) && !header.is_tombstone() {
+            self.gone.push(Gone {
+                partition: header.partition(),
+                key: bytes::Bytes::copy_from_slice(self.log.key(handle)),
+                version: self.log.entry(handle, &self.nodes).version,
+                expired,
+            });
+        }
     }
 
     /// Takes an entry out of everything. Timers forget it when they fire.

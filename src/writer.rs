@@ -47,6 +47,7 @@ use crate::clock::{Clock, UnixMs};
 use crate::command::{self, Command, EntryRef, OperationId};
 use crate::config::policy::Policies;
 use crate::key::PartitionId;
+use crate::live::Hub;
 use crate::replication::{Effect, Finished, Lacking, Lane, Lanes};
 use crate::table::{self, Budget, Cursor, Stats, Table};
 use crate::version::NodeId;
@@ -187,6 +188,11 @@ impl Writer {
             queued: AtomicU64::new(0),
             options,
         }))
+    }
+
+    /// Tells `hub` from now on what changes here.
+    pub fn watched_by(&self, hub: &Hub) {
+        self.0.core.lock().watched_by(hub.clone());
     }
 
     /// Reads a key in place: `read` sees the entry, or that there is none, under the lock, so it

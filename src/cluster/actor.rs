@@ -266,6 +266,8 @@ impl State {
             } => {
                 self.forget_pulls(Purpose::Merge, from, &asked);
                 machine.merged(from, &complete);
+                // What the other side wrote while it was away nobody here was told of.
+                self.arguments.router.live().gap();
             }
             Message::Drained { partitions, number } => machine.drained(&partitions, number),
             Message::Leave(done) => {

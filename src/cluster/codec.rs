@@ -8,6 +8,7 @@
 //! response = id:u64 status:u8 …                 elsewhere, reply, error, pulled, stored, …
 //! effect   = number:u64 …                       what an owner's write changes, for its copies
 //! answers  = count:u32 (first:u64 last:u64)*    effects that were taken; the rest were refused
+//! live     = more:u8 bytes              a word of what is listened to and has happened, in pieces
 //! fragment = message:u64 total:u32 bytes        a message too long for one frame, in pieces
 //! ```
 //!
@@ -50,6 +51,8 @@ pub enum MessageKind {
     Effect = 4,
     /// Effects were taken, or refused.
     Answers = 5,
+    /// What is listened to, and what has happened.
+    Live = 6,
 }
 
 impl MessageKind {
@@ -62,6 +65,7 @@ impl MessageKind {
             3 => Ok(MessageKind::Fragment),
             4 => Ok(MessageKind::Effect),
             5 => Ok(MessageKind::Answers),
+            6 => Ok(MessageKind::Live),
             _ => Err(Malformed),
         }
     }

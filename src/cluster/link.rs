@@ -28,6 +28,7 @@ use super::peer::Error;
 use super::transport::{SessionId, Transport};
 use crate::config::validate::VALUE_BYTES_LIMIT;
 use crate::key::KEY_BYTES_MAX;
+use crate::live::{self, MESSAGE_BYTES_LIMIT};
 use crate::replication::{Finished, Lane, Outlet};
 use crate::version::NodeId;
 
@@ -50,6 +51,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(20);
 const RESERVE_BYTES: usize = 8 << 20;
 /// Answers with more than this in them are written aside, since they may have to go in pieces.
 const DIRECT_BYTES: usize = PIECE_BYTES / 2;
+/// Longest word of what is listened to and has happened that is put together from pieces.
+const WORD_BYTES_MAX: usize = MESSAGE_BYTES_LIMIT + (1 << 20);
 
 // Whatever the settings allow as a value, a message can carry it.
 const _: () = assert!(
@@ -60,7 +63,7 @@ const _: () = assert!(
 /// See the module.
 pub(super) struct Link {
     pub(super) node: NodeId,
-    session: SessionId,
+    pub(super) session: SessionId,
     transport: Arc<dyn Transport>,
     bytes_max: usize,
     out: Mutex<Out>,
@@ -94,6 +97,8 @@ struct Out {
 /// What may be queued above the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
+    /// Nothing, and of the queue only a part: what can be left out must not keep out what asks.
+    Spare,
     /// Nothing.
     Queue,
     /// Short answers.
@@ -114,6 +119,8 @@ struct Long {
 struct Incoming {
     pieces: HashMap<u64, Vec<u8>>,
     bytes: usize,
+    /// The pieces of a word that is not yet whole: they come one after the other.
+    word: Vec<u8>,
 }
 
 /// Requests that wait for their answers; `None` once the session is over.
@@ -256,6 +263,7 @@ impl Link {
 
     fn has_room(&self, out: &Out, room: Room) -> bool {
         match room {
+            Room::Spare => out.queued <= self.bytes_max / 4,
             Room::Queue => out.queued <= self.bytes_max,
             Room::Reserve => out.queued <= self.bytes_max.saturating_add(RESERVE_BYTES),
             Room::Any => true,
@@ -407,9 +415,12 @@ impl Link {
         self.acknowledged(acked);
         self.received.fetch_add(length, Ordering::AcqRel);
         while let Some((kind, body)) = codec::read_message(&mut frame)? {
-            if kind != MessageKind::Fragment {
-                take(kind, body)?;
-            } else if let Some((kind, body)) = self.piece(body)? {
+            let whole = match kind {
+                MessageKind::Fragment => self.piece(body)?,
+                MessageKind::Live => self.word_piece(body)?.map(|word| (kind, word)),
+                _ => Some((kind, body)),
+            };
+            if let Some((kind, body)) = whole {
                 take(kind, body)?;
             }
         }
@@ -461,6 +472,21 @@ impl Link {
         Ok(Some((kind, message)))
     }
 
+    /// Puts a piece of a word to the others; the whole word when it was the last one.
+    fn word_piece(&self, mut body: Bytes) -> Result<Option<Bytes>, Malformed> {
+        let more = crate::fields::get_u8(&mut body)? == 1;
+        let mut incoming = self.incoming.lock();
+        if !more && incoming.word.is_empty() {
+            return Ok(Some(body));
+        }
+        if incoming.word.len() + body.len() > WORD_BYTES_MAX {
+            return Err(Malformed);
+        }
+        incoming.word.extend_from_slice(&body);
+        let word = (!more).then(|| Bytes::from(std::mem::take(&mut incoming.word)));
+        Ok(word)
+    }
+
     /// The session is over. Requests that were never sent can be tried elsewhere; of the others
     /// nobody knows.
     pub(super) fn close(&self) {
@@ -500,6 +526,33 @@ impl Outlet for Link {
             self.append_long(MessageKind::Effect, Room::Any, body);
         }
         self.wake();
+    }
+}
+
+impl live::Outlet for Link {
+    /// In pieces if it is long, but one behind the other in the frames: words must not overtake each
+    /// other, and the few that are long hold up what is behind them for a moment.
+    fn word(&self, word: &[u8], must: bool) -> bool {
+        let room = if must { Room::Any } else { Room::Spare };
+        let mut out = self.out.lock();
+        if !self.has_room(&out, room) {
+            return false;
+        }
+        let mut pieces = word.chunks(DIRECT_BYTES).peekable();
+        while let Some(piece) = pieces.next() {
+            let more = u8::from(pieces.peek().is_some());
+            let frame = out.open_frame();
+            let before = frame.len();
+            codec::write_message(frame, MessageKind::Live, |body| {
+                body.push(more);
+                body.extend_from_slice(piece);
+            });
+            let grown = frame.len() - before;
+            out.queued += grown;
+        }
+        drop(out);
+        self.wake();
+        true
     }
 }
 

@@ -25,6 +25,7 @@ use super::link::{Link, MESSAGE_BYTES_MAX};
 use super::machine::Control;
 use super::transport::{Event, Identity, SessionId, Transport};
 use crate::command::{self, Command, OperationId, Reply};
+use crate::live::Hub;
 use crate::replication::{Finished, Lanes};
 use crate::router::{self, Router};
 use crate::version::NodeId;
@@ -257,13 +258,24 @@ impl Peers {
                 nodes
             });
             link.carry(self.0.options.lanes.lane(node));
+            self.live().linked(node, session.0, link);
         }
+    }
+
+    fn live(&self) -> &Hub {
+        self.0.options.router.live()
+    }
+
+    /// Whether `node` owns any partition, as far as is known.
+    fn owns(&self, node: NodeId) -> bool {
+        self.0.options.router.map().owned_by(node) > 0
     }
 
     /// A node is held for dead: whoever waits for its word is released, and nothing is kept for it.
     pub fn release(&self, node: NodeId) {
         let finished = self.0.options.lanes.close(node);
         self.tell(finished);
+        self.live().forget(node);
         // It may be back already, or never have been away.
         if let Some(link) = self.0.nodes.load().get(&node) {
             link.carry(self.0.options.lanes.lane(node));
@@ -287,6 +299,7 @@ impl Peers {
     /// There is no session for requests to `node`.
     pub fn unlink(&self, node: NodeId) {
         self.0.options.lanes.lane(node).suspend();
+        self.live().unlinked(node, self.owns(node));
         self.0.nodes.rcu(|nodes| {
             let mut nodes = HashMap::clone(nodes);
             nodes.remove(&node);

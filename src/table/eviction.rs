@@ -51,8 +51,7 @@ impl Table {
             return Evicted::Nothing;
         };
         if self.log.is_expired(handle, now) {
-            self.counts.expirations += 1;
-            self.remove_handle(handle);
+            self.remove_expired(handle);
             return Evicted::Gone;
         }
         let frequency = self.log.header(handle).frequency();
@@ -74,6 +73,7 @@ impl Table {
         }
         self.counts.evictions += 1;
         self.note_evicted(handle);
+        self.note(handle, false);
         self.remove_handle(handle);
         Evicted::Gone
     }

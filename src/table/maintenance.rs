@@ -75,8 +75,7 @@ impl Table {
             false
         });
         for handle in expired {
-            self.counts.expirations += 1;
-            self.remove_handle(handle);
+            self.remove_expired(handle);
         }
     }
 

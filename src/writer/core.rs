@@ -7,6 +7,7 @@
 mod copy;
 mod flush;
 mod keyspace;
+mod live;
 mod merge;
 mod repair;
 
@@ -30,6 +31,7 @@ use crate::command::{
 };
 use crate::config::policy::{Acknowledge, Policies};
 use crate::key::{PARTITION_COUNT, PartitionId};
+use crate::live::Hub;
 use crate::replication::{
     Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_delta, encode_put,
 };
@@ -189,6 +191,8 @@ pub struct Core {
     /// of deletes and evictions.
     has_company: bool,
     missed: u64,
+    /// Who wants to hear of what changes here.
+    live: Hub,
 }
 
 impl Core {
@@ -211,6 +215,7 @@ impl Core {
             flushed: Flushed::default(),
             has_company: false,
             missed: 0,
+            live: Hub::default(),
         }
     }
 
@@ -401,6 +406,7 @@ impl Core {
         if let Sent::Whole(_, entry) = &sent {
             self.store(partition, key, entry, now)?;
         }
+        self.tell_applied(key, &sent, now);
         let done = operation.and_then(|id| Some((id, Done::of(&reply)?)));
         let ticket = self.send(partition, key, &sent, done.as_ref(), &sinks);
         if let Some((id, done)) = done {
@@ -487,6 +493,7 @@ impl Core {
 
     /// Tells the copies, or the owners, of what was evicted here.
     pub fn tell_evictions(&mut self) {
+        self.tell_gone();
         if !self.has_company {
             return;
         }

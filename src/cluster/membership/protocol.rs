@@ -8,7 +8,7 @@ use crate::cluster::transport::SessionId;
 use crate::version::NodeId;
 
 /// The version of what nodes say to each other. Nodes of different versions refuse each other.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The spans that the machine goes by.
 #[derive(Clone, Copy, Debug)]

@@ -145,6 +145,11 @@ impl Peers {
                 incoming.finished.extend(link.answered(&answers));
                 self.resend(link, &answers, incoming);
             }
+            MessageKind::Live => {
+                let node = link.node;
+                self.live()
+                    .receive(node, body, link.as_ref(), || self.owns(node))?;
+            }
             MessageKind::Fragment => return Err(Malformed),
         }
         Ok(())

@@ -263,6 +263,7 @@ impl Core {
         let evict = evict.encode();
         sinks.all().for_each(|lane| lane.push(evict.clone(), None));
         self.table.remove(key, now);
+        self.tell_one_gone(partition, key, version, false);
     }
 }
 

@@ -33,6 +33,7 @@ use super::{Core, Role, Sent, tombstone};
 use crate::clock::UnixMs;
 use crate::command::Kind;
 use crate::key::{PARTITION_COUNT, PartitionId};
+use crate::live::What;
 use crate::replication::{Change, Effect, Ticket};
 use crate::table::Cursor;
 use crate::version::Version;
@@ -134,6 +135,7 @@ impl Core {
         let (turns, before, upto) = (&self.turns, &flush.turns, flush.version);
         let takes_part = |p: PartitionId| before[p.index()] == Some(turns[p.index()]);
         let (mut deleted, mut newer) = (0, Vec::new());
+        let live = &self.live;
         let next = self
             .table
             .sweep(cursor, work_max, takes_part, |partition, key, entry| {
@@ -146,6 +148,9 @@ impl Core {
                     return false;
                 }
                 deleted += u64::from(entry.expires_at.is_none_or(|at| at > now));
+                if live.is_watched() {
+                    live.changed(key, || What::Deleted(upto));
+                }
                 true
             });
         flush.deleted += deleted;
@@ -189,6 +194,7 @@ impl Core {
             return false;
         }
         flush.deleted += 1;
+        self.tell_stored(key, gone.as_ref());
         let sent = Sent::Whole(Some(previous), gone);
         let ticket = self.send(partition, key, &sent, None, &sinks);
         let ticket = ticket.map(|ticket| (partition, ticket));

@@ -1,0 +1,281 @@
+//! What waits for one subscriber: bounded in number and in bytes, the oldest giving way.
+//!
+//! A subscriber that does not keep up loses the oldest events, and is told so in their place: what
+//! it then reads is as new as can be. One event is kept whatever its length.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::event::Event;
+
+/// The memory of all that waits, and of the names that are listened to, on one node.
+#[derive(Debug)]
+pub(super) struct Memory {
+    used: AtomicUsize,
+    bytes_max: AtomicUsize,
+}
+
+impl Memory {
+    pub(super) fn new(bytes_max: usize) -> Memory {
+        Memory {
+            used: AtomicUsize::new(0),
+            bytes_max: AtomicUsize::new(bytes_max),
+        }
+    }
+
+    pub(super) fn limit(&self, bytes_max: usize) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes so many bytes, if there are as many.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        let max = self.bytes_max.load(Ordering::Relaxed);
+        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The most that waits for one subscriber.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) events_max: usize,
+    pub(super) bytes_max: usize,
+}
+
+/// See the module. Filled by whoever has events, emptied by the subscriber.
+#[derive(Debug)]
+pub(super) struct Ring {
+    state: Mutex<State>,
+    bounds: Bounds,
+    closed: AtomicBool,
+    filled: Notify,
+    /// Events that it lost.
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Event>,
+    bytes: usize,
+    /// Events were lost before the first one that waits: at least so many.
+    missed: Option<u64>,
+}
+
+impl State {
+    fn miss(&mut self, count: u64) {
+        self.missed = Some(self.missed.unwrap_or(0).saturating_add(count));
+    }
+
+    /// Lets the oldest event go.
+    fn shed(&mut self, memory: &Memory) -> bool {
+        let Some(oldest) = self.events.pop_front() else {
+            return false;
+        };
+        let bytes = oldest.bytes();
+        self.bytes -= bytes;
+        memory.give_back(bytes);
+        self.miss(1);
+        true
+    }
+}
+
+impl Ring {
+    pub(super) fn new(bounds: Bounds) -> Ring {
+        Ring {
+            state: Mutex::default(),
+            bounds,
+            closed: AtomicBool::new(false),
+            filled: Notify::new(),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts an event behind the others; how many were lost by it.
+    pub(super) fn push(&self, event: Event, memory: &Memory) -> u64 {
+        let bytes = event.bytes();
+        let Bounds {
+            events_max,
+            bytes_max,
+        } = self.bounds;
+        let mut state = self.state.lock();
+        if self.is_closed() {
+            return 0;
+        }
+        let mut lost = 0;
+        while state.events.len() >= events_max || state.bytes + bytes > bytes_max {
+            if !state.shed(memory) {
+                break;
+            }
+            lost += 1;
+        }
+        // Others may have taken what all have together.
+        let mut room = memory.take(bytes);
+        while !room && state.shed(memory) {
+            lost += 1;
+            room = memory.take(bytes);
+        }
+        if room {
+            state.bytes += bytes;
+            state.events.push_back(event);
+        } else {
+            state.miss(1);
+            lost += 1;
+        }
+        drop(state);
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        self.filled.notify_one();
+        lost
+    }
+
+    /// Events were lost on their way here: at least so many.
+    ///
+    /// They are told before what waits, although some of that was there before them: so whoever
+    /// reads anew when told has what waits behind what it read.
+    pub(super) fn miss(&self, count: u64) {
+        self.state.lock().miss(count);
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.filled.notify_one();
+    }
+
+    /// The next event, if one waits.
+    pub(super) fn pop(&self, memory: &Memory) -> Option<Event> {
+        let mut state = self.state.lock();
+        if let Some(count) = state.missed.take() {
+            return Some(Event::Missed(count));
+        }
+        let event = state.events.pop_front()?;
+        let bytes = event.bytes();
+        state.bytes -= bytes;
+        memory.give_back(bytes);
+        Some(event)
+    }
+
+    /// Waits until there may be something to pop, or nothing more comes.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.filled.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// How many events were lost here in all.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Closes it and gives back what nobody will pop.
+    pub(super) fn clear(&self, memory: &Memory) {
+        self.close();
+        let mut state = self.state.lock();
+        state.events.clear();
+        memory.give_back(std::mem::take(&mut state.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::event::Message;
+    use super::*;
+
+    fn message(payload: &str) -> Event {
+        Event::Message(Message {
+            channel: Bytes::from_static(b"c"),
+            pattern: None,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+        })
+    }
+
+    fn bytes(payload: &str) -> usize {
+        message(payload).bytes()
+    }
+
+    fn ring(events_max: usize, bytes_max: usize) -> Ring {
+        Ring::new(Bounds {
+            events_max,
+            bytes_max,
+        })
+    }
+
+    fn popped(ring: &Ring, memory: &Memory) -> Vec<Event> {
+        std::iter::from_fn(|| ring.pop(memory)).collect()
+    }
+
+    #[test]
+    fn the_oldest_give_way_and_that_is_told_in_their_place() {
+        let (ring, memory) = (ring(2, usize::MAX), Memory::new(usize::MAX));
+        for payload in ["1", "2", "3", "4"] {
+            ring.push(message(payload), &memory);
+        }
+        assert_eq!(memory.used(), 2 * bytes("1"));
+        let expected = [Event::Missed(2), message("3"), message("4")];
+        assert_eq!(popped(&ring, &memory), expected);
+        assert_eq!((memory.used(), ring.lost()), (0, 2));
+        ring.push(message("5"), &memory);
+        assert_eq!(popped(&ring, &memory), [message("5")]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_one_event_is_kept_whatever_its_length() {
+        let (ring, memory) = (ring(100, 3 * bytes("1")), Memory::new(usize::MAX));
+        for payload in ["1", "2", "3"] {
+            assert_eq!(ring.push(message(payload), &memory), 0);
+        }
+        assert_eq!(ring.push(message("four"), &memory), 2);
+        assert_eq!(
+            popped(&ring, &memory),
+            [Event::Missed(2), message("3"), message("four")]
+        );
+        let long = "x".repeat(10_000);
+        ring.push(message("1"), &memory);
+        ring.push(message(&long), &memory);
+        assert_eq!(popped(&ring, &memory), [Event::Missed(1), message(&long)]);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn what_all_have_together_is_bounded_too() {
+        let memory = Memory::new(2 * bytes("1"));
+        let (one, other) = (ring(9, usize::MAX), ring(9, usize::MAX));
+        one.push(message("1"), &memory);
+        one.push(message("2"), &memory);
+        assert_eq!(other.push(message("3"), &memory), 1, "no room at all");
+        assert_eq!(popped(&other, &memory), [Event::Missed(1)]);
+        assert_eq!(one.push(message("4"), &memory), 1);
+        one.clear(&memory);
+        one.push(message("5"), &memory);
+        assert_eq!(memory.used(), 0, "nothing is kept for who has gone");
+    }
+
+    #[test]
+    fn that_nobody_knows_how_many_were_lost_is_told_as_well() {
+        let (ring, memory) = (ring(9, usize::MAX), Memory::new(usize::MAX));
+        ring.push(message("1"), &memory);
+        ring.miss(0);
+        assert_eq!(popped(&ring, &memory), [Event::Missed(0), message("1")]);
+        ring.miss(0);
+        ring.miss(3);
+        assert_eq!(popped(&ring, &memory), [Event::Missed(3)]);
+    }
+}
