@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::key::KEY_BYTES_MAX;
+use crate::live;
 
 pub mod file;
 pub mod load;
@@ -209,6 +210,23 @@ pub struct Config {
     /// Bytes under way to one other node before further requests for it are refused.
     pub peer_bytes_max: usize,
 
+    /// Most clients that listen at a time: streams of changes, sockets, subscribers.
+    pub watchers_max: usize,
+    /// Most channels, patterns, keys and prefixes that one of them listens to.
+    pub subscriptions_max: usize,
+    /// Most events that wait for one of them; the oldest give way.
+    pub watch_events_max: usize,
+    /// Most bytes of these events.
+    pub watch_bytes_max: usize,
+    /// Bytes of all that is listened to, and of all events that wait, on this node.
+    pub live_bytes_max: usize,
+    /// Longest message that is published, and longest one that comes in over a socket.
+    pub message_bytes_max: usize,
+    /// How often a stream of changes in which nothing happens says that it is still there.
+    pub watch_heartbeat: Duration,
+    /// Longest silence of a client on a socket.
+    pub socket_idle_timeout: Duration,
+
     /// How long a stopping node goes on serving after it has said that it is not ready.
     pub drain_delay: Duration,
     /// Longest time from the first signal to the end.
@@ -233,11 +251,25 @@ impl Config {
         };
         self.resp_port.or_else(follows)
     }
+
+    /// What bounds those who listen.
+    #[must_use]
+    pub fn live_limits(&self) -> live::Limits {
+        live::Limits {
+            subscribers_max: self.watchers_max,
+            topics_max: self.subscriptions_max,
+            events_max: self.watch_events_max,
+            event_bytes_max: self.watch_bytes_max,
+            bytes_max: self.live_bytes_max,
+            message_bytes_max: self.message_bytes_max,
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Config {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let live = live::Limits::default();
         Config {
             node_name: "smache@localhost".to_owned(),
             cluster_name: "smache".to_owned(),
@@ -285,6 +317,14 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(2),
             peer_bytes_max: 64 << 20,
+            watchers_max: live.subscribers_max,
+            subscriptions_max: live.topics_max,
+            watch_events_max: live.events_max,
+            watch_bytes_max: live.event_bytes_max,
+            live_bytes_max: live.bytes_max,
+            message_bytes_max: live.message_bytes_max,
+            watch_heartbeat: Duration::from_secs(15),
+            socket_idle_timeout: Duration::from_secs(60),
             drain_delay: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(30),
             log: "info".to_owned(),

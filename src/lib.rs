@@ -125,6 +125,7 @@ pub mod replication;
 pub mod router;
 pub mod table;
 pub mod version;
+pub mod watch;
 pub mod writer;
 
 pub use embed::Smache;

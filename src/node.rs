@@ -207,6 +207,7 @@ impl Node {
             boot_epoch: identity.boot_epoch,
             members_min: config.min_members,
         });
+        router.live().limit(config.live_limits());
         let readiness = Readiness::default();
         let reporter = Reporter::new(router.clone(), readiness.clone(), limit);
         // The port is taken before anybody hears of this node.

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::value::{Reject, check_cluster_name, check_node_name, uplink};
 use super::{Config, RESP_PORT_OFFSET, Secret, policy};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT};
+use crate::live::MESSAGE_BYTES_LIMIT;
 
 /// Fewest bytes of a cookie that guards a cluster beyond loopback.
 pub const COOKIE_BYTES_MIN: usize = 16;
@@ -258,7 +259,19 @@ impl Config {
         within("request-keys-max", self.request_keys_max, 1..=usize::MAX)?;
         within("connections-max", self.connections_max, 1..=usize::MAX)?;
         within("streams-max", self.streams_max, 1..=STREAMS_LIMIT)?;
-        within("requests-max", self.requests_max, 1..=usize::MAX)
+        within("requests-max", self.requests_max, 1..=usize::MAX)?;
+        self.validate_live()
+    }
+
+    /// No watchers at all are allowed: then nobody can watch.
+    fn validate_live(&self) -> Result<(), Invalid> {
+        let any = 1..=usize::MAX;
+        within("subscriptions-max", self.subscriptions_max, any.clone())?;
+        within("watch-events-max", self.watch_events_max, any.clone())?;
+        within("watch-bytes-max", self.watch_bytes_max, any.clone())?;
+        within("live-bytes-max", self.live_bytes_max, any)?;
+        let messages = 2 << 10..=MESSAGE_BYTES_LIMIT;
+        within("message-bytes-max", self.message_bytes_max, messages)
     }
 
     fn validate_times(&self) -> Result<(), Invalid> {
@@ -268,6 +281,8 @@ impl Config {
             ("write-timeout", self.write_timeout),
             ("request-timeout", self.request_timeout),
             ("shutdown-timeout", self.shutdown_timeout),
+            ("watch-heartbeat", self.watch_heartbeat),
+            ("socket-idle-timeout", self.socket_idle_timeout),
         ] {
             if span == Duration::ZERO {
                 return invalid(setting, "no time at all", "more than zero, as in 2s");

@@ -55,10 +55,12 @@ mod read;
 mod route;
 mod scrape;
 mod service;
+mod socket;
 mod stream;
 mod ttl;
 #[cfg(feature = "grpc")]
 mod unsent;
+mod watch;
 mod write;
 
 use std::sync::Arc;
@@ -174,8 +176,14 @@ impl Door {
     /// Answers one request without a connection, for programs that embed the node behind a server
     /// of their own.
     pub async fn respond<B: Incoming>(&self, request: Request<B>) -> Response<Body> {
-        let front = Front::new(&self.shared, self.pages.clone(), Arc::new(State::default()));
-        match front.answer(request).await {
+        let state = Arc::new(State::default());
+        let front = Front::new(&self.shared, self.pages.clone(), Arc::clone(&state));
+        let answer = front.answer(request).await;
+        // The other server's connection becomes a socket by itself.
+        if let Some(socket) = state.take_next() {
+            tokio::spawn(socket);
+        }
+        match answer {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -74,7 +74,7 @@ impl What {
     pub fn of(entry: EntryRef<'_>) -> What {
         if entry.kind == Kind::Tombstone {
             What::Deleted(entry.version)
-        } else if entry.data.len() > CARRIED_BYTES_MAX {
+        } else if entry.stored_bytes() > CARRIED_BYTES_MAX {
             What::PutLong(entry.version)
         } else {
             What::Put(entry.to_entry())

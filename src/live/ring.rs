@@ -178,6 +178,11 @@ impl Ring {
         self.closed.load(Ordering::Acquire)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.events.is_empty() && state.missed.is_none()
+    }
+
     /// How many events were lost here in all.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)

@@ -100,6 +100,12 @@ impl Subscription {
         self.ring.pop(&self.hub.0.memory)
     }
 
+    /// Whether the node stops, and nothing waits that happened before.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ring.is_closed() && self.ring.is_empty()
+    }
+
     /// How many events it lost because it did not keep up.
     #[must_use]
     pub fn lost(&self) -> u64 {

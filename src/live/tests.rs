@@ -134,6 +134,7 @@ fn entry(hlc: u64, data: &str) -> Entry {
             hlc: Hlc(hlc),
             node: A,
         },
+        tag: None,
         expires_at: None,
     }
 }

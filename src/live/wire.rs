@@ -169,6 +169,7 @@ mod tests {
             kind: Kind::Json,
             data: Bytes::from_static(b"{}"),
             version,
+            tag: Some(Version::default()),
             expires_at: Some(UnixMs(12)),
         };
         let whats = [

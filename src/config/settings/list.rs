@@ -508,6 +508,60 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "watchers-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most clients that listen at a time: streams of changes, sockets and subscribers",
+        read: |d, raw| value::count(raw).map(|count| d.config.watchers_max = count),
+        show: |d| plain(d.config.watchers_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "subscriptions-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most channels, patterns, keys and prefixes that one client listens to",
+        read: |d, raw| value::count(raw).map(|count| d.config.subscriptions_max = count),
+        show: |d| plain(d.config.subscriptions_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "watch-events-max",
+        group: LIMITS,
+        placeholder: "COUNT",
+        help: "Most events that wait for one who listens; the oldest give way, and that is told",
+        read: |d, raw| value::count(raw).map(|count| d.config.watch_events_max = count),
+        show: |d| plain(d.config.watch_events_max),
+        ..PLAIN
+    },
+    Setting {
+        name: "watch-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Most bytes of the events that wait for one who listens, but one event",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.watch_bytes_max = bytes),
+        show: |d| size(d.config.watch_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
+        name: "live-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Most bytes of all events that wait for clients, and of the names that they listen to",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.live_bytes_max = bytes),
+        show: |d| size(d.config.live_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
+        name: "message-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Longest message that is published, or sent over a socket, at most 16MiB",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.message_bytes_max = bytes),
+        show: |d| size(d.config.message_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
         name: "header-timeout",
         group: TIMES,
         placeholder: "TIME",
@@ -550,6 +604,24 @@ pub static SETTINGS: &[Setting] = &[
         help: "Longest time for a request, retries between the nodes included",
         read: |d, raw| value::duration(raw).map(|span| d.config.request_timeout = span),
         show: |d| span(d.config.request_timeout),
+        ..PLAIN
+    },
+    Setting {
+        name: "watch-heartbeat",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "How often a stream of changes in which nothing happens says that it is still there",
+        read: |d, raw| value::duration(raw).map(|span| d.config.watch_heartbeat = span),
+        show: |d| span(d.config.watch_heartbeat),
+        ..PLAIN
+    },
+    Setting {
+        name: "socket-idle-timeout",
+        group: TIMES,
+        placeholder: "TIME",
+        help: "Longest silence of a client on a WebSocket",
+        read: |d, raw| value::duration(raw).map(|span| d.config.socket_idle_timeout = span),
+        show: |d| span(d.config.socket_idle_timeout),
         ..PLAIN
     },
     Setting {

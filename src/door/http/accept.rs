@@ -9,6 +9,9 @@ use super::route::Route;
 /// Refuses a request whose `Accept` leaves out what it would be answered.
 pub(super) fn check(route: Route, headers: &HeaderMap) -> Result<(), Failure> {
     let offered: &[&str] = match route {
+        // It is answered by something else than a body.
+        Route::Socket => return Ok(()),
+        Route::Watch => &["text/event-stream"],
         Route::Batch => &["application/x-ndjson"],
         Route::Cache | Route::Kv => &["application/json", BYTES],
         _ => &["application/json"],
@@ -53,8 +56,11 @@ fn accepts(range: &str, offered: &str) -> bool {
     let kind = parts.next().unwrap_or_default();
     let matches = kind.is_empty()
         || kind == "*/*"
-        || kind.eq_ignore_ascii_case("application/*")
-        || kind.eq_ignore_ascii_case(offered);
+        || kind.eq_ignore_ascii_case(offered)
+        || kind.strip_suffix("/*").is_some_and(|family| {
+            let (offered, _) = offered.split_once('/').unwrap_or((offered, ""));
+            family.eq_ignore_ascii_case(offered)
+        });
     let refused = |parameter: &str| {
         parameter
             .strip_prefix("q=")
@@ -159,6 +165,9 @@ mod tests {
         }
         assert_eq!(check(Route::Api, &HeaderMap::new()), Ok(()));
         assert!(check(Route::Batch, &headers(ACCEPT, "application/x-ndjson")).is_ok());
+        assert!(check(Route::Watch, &headers(ACCEPT, "text/event-stream")).is_ok());
+        assert!(check(Route::Watch, &headers(ACCEPT, "text/*")).is_ok());
+        assert!(check(Route::Watch, &headers(ACCEPT, "application/*")).is_err());
     }
 
     #[test]

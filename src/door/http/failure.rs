@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::Body;
@@ -44,6 +46,8 @@ enum Extra {
     Close,
     /// There is no value.
     Miss,
+    /// What to ask for instead.
+    Upgrade,
 }
 
 impl Failure {
@@ -114,6 +118,14 @@ impl Failure {
                 "method_not_allowed",
                 message,
             )
+        }
+    }
+
+    /// A 426: this is for WebSockets.
+    pub(super) fn upgrade_required(message: &'static str) -> Failure {
+        Failure {
+            extra: Extra::Upgrade,
+            ..Failure::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
         }
     }
 
@@ -207,6 +219,10 @@ impl Failure {
             }
             Extra::Miss => {
                 headers.insert(X_CACHE, HeaderValue::from_static("MISS"));
+            }
+            Extra::Upgrade => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             Extra::Close => {
                 headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));

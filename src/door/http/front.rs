@@ -23,7 +23,10 @@ use super::hold::Budget;
 use super::id::RequestId;
 use super::route::{Counts, Entry, Route, method_index};
 use super::stream::{Dropped, State};
-use super::{Context, accept, bare, batch, commands, handoff, locate, many, read, service, write};
+use super::{
+    Context, accept, bare, batch, commands, handoff, locate, many, read, service, socket, watch,
+    write,
+};
 use crate::access::{Refused, Role};
 use crate::clock::Clock;
 use crate::command::json;
@@ -118,6 +121,10 @@ pub(super) fn write_node_suffix(name: &str, out: &mut Vec<u8>) {
 pub(in crate::door) struct Exchange {
     shared: Arc<Shared>,
     state: Arc<State>,
+    /// Whether it counts among the requests in work.
+    counts: bool,
+    /// Whether the connection waits for another request when it is over.
+    ends: bool,
 }
 
 impl Exchange {
@@ -129,6 +136,8 @@ impl Exchange {
         let exchange = Exchange {
             shared: Arc::clone(shared),
             state: Arc::clone(state),
+            counts: true,
+            ends: true,
         };
         if before >= shared.context.config.requests_max {
             shared.refused.fetch_add(1, Ordering::Relaxed);
@@ -139,10 +148,29 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// It lasts as long as its client likes, and is no work meanwhile; those who listen have a bound
+    /// of their own. The connection does not count as idle.
+    pub(super) fn watches(&mut self) {
+        if std::mem::take(&mut self.counts) {
+            self.shared.in_work.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The connection goes on with this once the answer is out: there is no request behind this one.
+    pub(super) fn then(mut self, next: impl Future<Output = ()> + Send + 'static) {
+        self.watches();
+        self.ends = false;
+        self.state.then(Box::pin(next));
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.shared.in_work.fetch_sub(1, Ordering::Relaxed);
-        self.state.end();
+        self.watches();
+        if self.ends {
+            self.state.end();
+        }
     }
 }
 
@@ -281,7 +309,7 @@ async fn dispatch<B: Incoming>(
     if route != Route::Handoff {
         admit(&call.shared.context)?;
     }
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
+    if !matches!(parts.method, Method::GET | Method::HEAD) || route == Route::Socket {
         refuse_cross_site(parts)?;
     }
     accept::check(route, &parts.headers)?;
@@ -301,6 +329,8 @@ async fn dispatch<B: Incoming>(
         (Route::Command, _) => Box::pin(commands::answer(call, body)).await,
         (Route::Root | Route::Bare, _) => Box::pin(bare::answer(call, body, entry)).await,
         (Route::Batch, _) => batch::answer(call, body, exchange),
+        (Route::Socket, _) => socket::answer(call, exchange),
+        (Route::Watch, _) => Box::pin(watch::answer(call, exchange)).await,
         (_, &Method::GET | &Method::HEAD) => Box::pin(many::answer(call, exchange)).await,
         (_, &Method::DELETE) => Box::pin(write::delete(call, body)).await,
         (_, &Method::PATCH) => Box::pin(write::patch(call, body)).await,
@@ -338,7 +368,8 @@ async fn page(parts: &Parts, path: &'static str, pages: axum::Router) -> Respons
     }
 }
 
-/// Refuses a write that a browser sends on behalf of another site. Programs send neither header.
+/// Refuses a write, or a socket, that a browser asks for on behalf of another site. Programs send
+/// neither header.
 fn refuse_cross_site(parts: &Parts) -> Result<(), Failure> {
     let text = |name| {
         let value = parts.headers.get(name);
@@ -360,7 +391,7 @@ fn refuse_cross_site(parts: &Parts) -> Result<(), Failure> {
     if same {
         Ok(())
     } else {
-        let message = "a browser sent this write on behalf of another site";
+        let message = "a browser sent this on behalf of another site";
         Err(Failure::new(StatusCode::FORBIDDEN, "cross_site", message))
     }
 }

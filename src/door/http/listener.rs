@@ -176,7 +176,12 @@ fn connect(
         } else {
             Socket::Plain(tcp)
         };
-        open(&door, socket, stop, stopped).await;
+        let state = Arc::new(State::default());
+        open(&door, socket, &state, stop, stopped).await;
+        // It may have become a socket.
+        if let Some(next) = state.take_next() {
+            next.await;
+        }
     }
 }
 
@@ -200,18 +205,23 @@ async fn shake_hands(
     }
 }
 
-/// A connection from its first request to its last byte.
-async fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<OwnedNotified>>) {
+/// A connection from its first request to its last byte, or until it goes on with something else.
+async fn open(
+    door: &Door,
+    socket: Socket,
+    state: &Arc<State>,
+    stop: Arc<Stop>,
+    stopped: Pin<Box<OwnedNotified>>,
+) {
     let config = &door.shared.context.config;
     let times = Times {
         head: config.header_timeout,
         idle: config.idle_timeout,
         write: config.write_timeout,
     };
-    let state = Arc::new(State::default());
     let stream = Stream::new(
         socket,
-        Arc::clone(&state),
+        Arc::clone(state),
         times,
         Arc::clone(&door.shared.dropped),
     );
@@ -221,18 +231,19 @@ async fn open(door: &Door, socket: Socket, stop: Arc<Stop>, stopped: Pin<Box<Own
     match Box::pin(recognise(&mut stream, &mut stopped)).await {
         Some(Protocol::One) => {}
         Some(Protocol::Two) => {
-            let connection = h2::Connection::new(door, stream, state);
+            let connection = h2::Connection::new(door, stream, Arc::clone(state));
             return Life::new(connection, stop, stopped).await;
         }
         None => return,
     }
-    let front = Front::new(&door.shared, door.pages.clone(), state);
+    let front = Front::new(&door.shared, door.pages.clone(), Arc::clone(state));
     let connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         // `stream` does this, for less.
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), front);
+        .serve_connection(TokioIo::new(stream), front)
+        .with_upgrades();
     Life::new(Box::pin(connection), stop, stopped).await;
 }
 
@@ -252,7 +263,7 @@ pub(super) trait Serve: Future<Output = Result<(), hyper::Error>> + Unpin {
     fn finish(&mut self);
 }
 
-impl Serve for Pin<Box<http1::Connection<TokioIo<Stream>, Front>>> {
+impl Serve for Pin<Box<http1::UpgradeableConnection<TokioIo<Stream>, Front>>> {
     fn finish(&mut self) {
         self.as_mut().graceful_shutdown();
     }

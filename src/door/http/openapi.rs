@@ -9,6 +9,7 @@ mod bodies;
 mod collections;
 #[expect(dead_code, reason = "they carry the description that the macro reads")]
 mod common;
+mod live;
 mod needs;
 #[expect(dead_code, reason = "they carry the description that the macro reads")]
 mod services;
@@ -47,6 +48,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         paths::delete_value,
         paths::batch,
         paths::locate,
+        live::watch,
+        live::socket,
         services::get_counter,
         services::increment_counter,
         services::delete_counter,
@@ -86,6 +89,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     components(schemas(Results)),
     tags(
         (name = "values", description = "Reading and writing values by their keys"),
+        (name = "live", description = "Hearing of what happens when it happens"),
         (name = "counters", description = "Whole numbers that many clients add to"),
         (name = "cache", description = "Strings that expire"),
         (name = "flags", description = "Yes or no"),

@@ -18,6 +18,8 @@ pub(super) enum Route {
     Api,
     Batch,
     Locate,
+    Watch,
+    Socket,
     Counters,
     Cache,
     Flags,
@@ -84,16 +86,19 @@ const LINES: Needs = needs(Need::Read, Need::Read);
 const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_WRITE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
+const WATCH: &str = "GET, OPTIONS";
 const READ_AND_SET: &str = "GET, HEAD, POST, PUT, OPTIONS";
 const READ_POST_PUT_DELETE: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 /// How a path ends behind which the rest names a key.
 const KEY: &str = "/{key}";
 
 /// All paths, the busiest one first, and last the one that takes all that is left.
-pub(super) static ROUTES: [Entry; 19] = [
+pub(super) static ROUTES: [Entry; 21] = [
     entry("/api", Route::Api, READ_AND_WRITE, KEYS),
     entry("/api/batch", Route::Batch, "POST, OPTIONS", LINES),
     entry("/api/locate", Route::Locate, READ, KEYS),
+    entry("/api/watch", Route::Watch, WATCH, KEYS),
+    entry("/socket/websocket", Route::Socket, WATCH, KEYS),
     entry("/counters/{key}", Route::Counters, READ_PUT_DELETE, KEYS),
     entry("/cache/{key}", Route::Cache, READ_PUT_DELETE, KEYS),
     entry("/flags/{key}", Route::Flags, READ_PUT_DELETE, KEYS),
@@ -169,6 +174,8 @@ impl Route {
             Route::Api
                 | Route::Batch
                 | Route::Locate
+                | Route::Watch
+                | Route::Socket
                 | Route::Counters
                 | Route::Cache
                 | Route::Flags
@@ -195,6 +202,8 @@ impl Route {
             Route::Api => "/api",
             Route::Batch => "/api/batch",
             Route::Locate => "/api/locate",
+            Route::Watch => "/api/watch",
+            Route::Socket => "/socket/websocket",
             Route::Counters => "/counters",
             Route::Cache => "/cache",
             Route::Flags => "/flags",
@@ -219,10 +228,12 @@ impl Route {
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
-const ALL: [Route; 20] = [
+const ALL: [Route; 22] = [
     Route::Api,
     Route::Batch,
     Route::Locate,
+    Route::Watch,
+    Route::Socket,
     Route::Counters,
     Route::Cache,
     Route::Flags,

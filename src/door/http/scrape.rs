@@ -1,6 +1,7 @@
 //! `GET /metrics`: every figure of the node, each with what it means.
 
 mod access;
+mod live;
 mod replication;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,7 @@ pub(super) fn text(shared: &Shared) -> String {
     }
     #[cfg(feature = "grpc")]
     calls(shared, &mut sheet);
+    live::write(shared, &mut sheet);
     sheet.into_text()
 }
 

@@ -29,6 +29,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -83,6 +84,16 @@ pub(in crate::door) struct State {
     open: AtomicUsize,
     /// Of a multiplexed connection: it was idle for too long.
     expired: AtomicBool,
+    next: Mutex<Option<Next>>,
+}
+
+/// What a connection goes on with once it has done with HTTP.
+struct Next(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl std::fmt::Debug for Next {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Next")
+    }
 }
 
 // One task runs all of a connection but for answers that stream; the orderings need not be strong.
@@ -110,6 +121,16 @@ impl State {
         if self.phase.load(Ordering::Relaxed) != MULTIPLEXED {
             self.phase.store(phase, Ordering::Relaxed);
         }
+    }
+
+    /// The connection goes on with this once it has done with HTTP. It must not own this state.
+    pub(super) fn then(&self, next: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        *self.next.lock() = Some(Next(next));
+    }
+
+    /// What it goes on with.
+    pub(super) fn take_next(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        self.next.lock().take().map(|next| next.0)
     }
 
     /// The answer may come before the end of the request.
