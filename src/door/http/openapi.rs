@@ -9,6 +9,7 @@ mod bodies;
 mod collections;
 #[expect(dead_code, reason = "they carry the description that the macro reads")]
 mod common;
+#[expect(dead_code, reason = "they carry the description that the macro reads")]
 mod live;
 mod needs;
 #[expect(dead_code, reason = "they carry the description that the macro reads")]

@@ -20,7 +20,8 @@ mod rooms;
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -32,6 +33,10 @@ use super::body::Body;
 use super::failure::Failure;
 use super::front::{Call, Exchange};
 use super::query;
+use crate::door::bearer;
+
+/// What Phoenix's clients call what they speak.
+const PROTOCOL: &str = "phoenix";
 
 /// Answers the handshake, and has the connection go on as a socket.
 pub(super) fn answer(call: &mut Call, exchange: Exchange) -> Result<Response<Body>, Failure> {
@@ -41,12 +46,13 @@ pub(super) fn answer(call: &mut Call, exchange: Exchange) -> Result<Response<Bod
         let message = "this connection cannot become a WebSocket";
         return Err(Failure::upgrade_required(message));
     };
+    let pass = bearer::admit(&call.context().access, &call.parts.headers)?;
     let subscription = call.context().router.live().subscribe()?;
     let shared = Arc::clone(&call.shared);
     exchange.then(async move {
         // It fails only if the connection broke before the answer was out.
         if let Ok(upgraded) = upgrade.await {
-            client::serve(upgraded, shared, subscription, version).await;
+            client::serve(upgraded, shared, subscription, pass, version).await;
         }
     });
     let mut response = Response::new(Body::empty());
@@ -55,6 +61,10 @@ pub(super) fn answer(call: &mut Call, exchange: Exchange) -> Result<Response<Bod
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    // Who offers protocols waits for one of them.
+    if has_word(&call.parts.headers, SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    }
     Ok(response)
 }
 

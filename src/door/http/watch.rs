@@ -11,6 +11,7 @@
 //! knows. One that does not keep up is told that it `missed` events, and then its keys as they are.
 //! While nothing happens a comment says now and then that the connection lives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,8 +26,10 @@ use super::hold::{Held, Hold};
 use super::many::PIECE_BYTES;
 use super::query;
 use super::read::{self, ttl_ms};
+use crate::access::{Need, Pass};
 use crate::clock::UnixMs;
 use crate::command::{Entry, show};
+use crate::door::bearer;
 use crate::live;
 use crate::version::Version;
 use crate::watch::{Notice, Options, Watch, Why};
@@ -61,11 +64,13 @@ pub(super) async fn answer(
     mut exchange: Exchange,
 ) -> Result<Response<Body>, Failure> {
     let options = options(call)?;
+    let pass = bearer::admit(&call.context().access, &call.parts.headers)?;
     let watch = Watch::start(&call.context().router, options).await?;
     exchange.watches();
     let stream = Stream {
         watch,
-        shared: std::sync::Arc::clone(&call.shared),
+        shared: Arc::clone(&call.shared),
+        pass,
         begun: false,
     };
     let pieces = stream::unfold(stream, |mut stream| async move {
@@ -121,13 +126,14 @@ fn options(call: &Call) -> Result<Options, Failure> {
 
 struct Stream {
     watch: Watch,
-    shared: std::sync::Arc<Shared>,
+    shared: Arc<Shared>,
+    pass: Pass,
     begun: bool,
 }
 
 impl Stream {
     /// The next stretch of the stream: what there is to tell, and at least something. `None` when
-    /// the node stops.
+    /// the node stops, or the client's token counts no more.
     async fn piece(&mut self) -> Option<Bytes> {
         if !self.begun {
             self.begun = true;
@@ -135,9 +141,10 @@ impl Stream {
         }
         let heartbeat = self.shared.context.config.watch_heartbeat;
         let Ok(first) = tokio::time::timeout(heartbeat, self.watch.next()).await else {
-            return Some(Bytes::from_static(HEARTBEAT));
+            return self.may_read().then(|| Bytes::from_static(HEARTBEAT));
         };
-        let mut next = Some(first?);
+        let mut next = Some(first?).filter(|_| self.may_read());
+        next.as_ref()?;
         let mut piece = Held::nothing(&self.shared.budget);
         while let Some(notice) = next {
             match self.told(&notice) {
@@ -162,6 +169,11 @@ impl Stream {
             return Some(Bytes::from_static(HEARTBEAT));
         }
         Some(piece.into_bytes())
+    }
+
+    fn may_read(&mut self) -> bool {
+        let role = self.shared.context.access.role(&mut self.pass);
+        role.is_some_and(|role| role.allows(Need::Read))
     }
 
     /// A notice as it is sent; its key if there is no room for it.

@@ -1,5 +1,4 @@
 //! Hearing of what happens, in the description of the HTTP API.
-#![expect(dead_code, reason = "they carry the description that the macro reads")]
 
 use super::bodies::Failure;
 

@@ -11,18 +11,19 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role as Side, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message as SocketMessage};
 
 use super::super::envelope;
 use super::super::failure::Failure;
 use super::super::front::Shared;
-use super::super::hold::Hold;
 use super::frame::{Frame, Push, Version};
 use super::metered::{Meter, Metered};
 use super::rooms::{self, Asker, ROOM, Rooms, Said, Verb};
+use crate::access::{Need, Pass, Role};
 use crate::command::json::{self, Object, write_string};
 use crate::command::{Command, Condition, Entry, Kind, Reply, show};
+use crate::door::hold::Hold;
 use crate::key::{KEY_BYTES_MAX, Key};
 use crate::live::{self, Change, Event, Message, Moment, Subscription, Topic, What};
 
@@ -54,6 +55,7 @@ pub(super) async fn serve(
     upgraded: Upgraded,
     shared: Arc<Shared>,
     subscription: Subscription,
+    pass: Pass,
     version: Version,
 ) {
     let config = &shared.context.config;
@@ -69,9 +71,10 @@ pub(super) async fn serve(
         meter: meter.clone(),
     };
     let mut client = Client {
-        socket: WebSocketStream::from_raw_socket(io, Role::Server, Some(socket)).await,
+        socket: WebSocketStream::from_raw_socket(io, Side::Server, Some(socket)).await,
         meter,
         subscription,
+        pass,
         version,
         rooms: Rooms::default(),
         heard: Instant::now(),
@@ -97,6 +100,7 @@ struct Client {
     meter: Meter,
     shared: Arc<Shared>,
     subscription: Subscription,
+    pass: Pass,
     version: Version,
     rooms: Rooms,
     heard: Instant,
@@ -135,6 +139,14 @@ impl Client {
         }
     }
 
+    /// What it may do now: its token may be taken back.
+    fn role(&mut self) -> Result<Role, End> {
+        let role = self.shared.context.access.role(&mut self.pass);
+        let readable = role.filter(|role| role.allows(Need::Read));
+        let why = "the token is not one of this node's any more";
+        readable.ok_or(End::Close(CloseCode::Policy, why.into()))
+    }
+
     async fn say_goodbye(&mut self, frame: CloseFrame) {
         if self.socket.close(Some(frame)).await.is_ok() {
             // What it sent meanwhile would otherwise reset the connection, and lose the reason.
@@ -148,6 +160,7 @@ impl Client {
             None => Err(End::Gone),
             Some(Ok(SocketMessage::Text(text))) => match Frame::read(self.version, &text) {
                 Ok(frame) => {
+                    self.role()?;
                     self.on_frame(frame).await?;
                     self.flush().await
                 }
@@ -246,6 +259,11 @@ impl Client {
 
     /// Writes a key, and tells the room.
     async fn publish(&mut self, frame: &Frame, name: &str) -> Result<Answer, End> {
+        let role = self.role()?;
+        let access = &self.shared.context.access;
+        if let Err(refused) = access.check_role(role, Need::Write) {
+            return Ok(Err(refused.into()));
+        }
         let written = self.write(frame).await;
         let (key, name_of_key, entry) = match written {
             Ok(written) => written,
@@ -367,6 +385,7 @@ impl Client {
 
     /// Tells what has happened: this, and what else waits.
     async fn on_events(&mut self, first: Event) -> Done {
+        self.role()?;
         let mut next = Some(first);
         let mut count = 0;
         while let Some(event) = next {
