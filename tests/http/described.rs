@@ -123,6 +123,7 @@ fn recipes(etags: &ETags) -> Vec<Recipe> {
     recipes.0.extend(bare_recipes(&etags.bare));
     recipes.0.extend(command_recipes());
     recipes.0.extend(handoff_recipes());
+    recipes.0.extend(live_recipes());
     recipes.0
 }
 
@@ -298,6 +299,30 @@ fn command_recipes() -> Vec<Recipe> {
     recipes.0
 }
 
+/// What goes on for as long as the client likes.
+const LIVE: [&str; 2] = ["/api/watch", "/socket/websocket"];
+
+fn live_recipes() -> Vec<Recipe> {
+    let mut recipes = Recipes::default();
+    let watch = ("get", "/api/watch");
+    recipes.add(watch, 200, "?key=k", &[], "");
+    recipes.add(watch, 400, "?key=%ff", &[], "");
+    recipes.add(watch, 405, "", &[], "");
+    recipes.add(watch, 406, "?key=k", &[HTML], "");
+    let socket = ("get", "/socket/websocket");
+    let handshake = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    recipes.add(socket, 101, "", &handshake, "");
+    recipes.add(socket, 400, "?vsn=9", &handshake, "");
+    recipes.add(socket, 403, "", &[&handshake[..], &[FOREIGN]].concat(), "");
+    recipes.add(socket, 426, "", &[], "");
+    recipes.0
+}
+
 fn handoff_recipes() -> Vec<Recipe> {
     let mut recipes = Recipes::default();
     let get = ("get", "/handoff");
@@ -338,6 +363,11 @@ async fn cook(door: &TestDoor, recipe: &Recipe) -> Response {
         None => format!("{}{}", recipe.path, recipe.query),
     };
     let method = recipe.method.to_uppercase();
+    if LIVE.contains(&recipe.path) {
+        let mut client = Client::connect(door.address).await;
+        client.send(request(&method, &target, &headers, "")).await;
+        return client.beginning().await;
+    }
     door.ask(&method, &target, &headers, &recipe.body).await
 }
 
@@ -389,7 +419,7 @@ async fn the_server_answers_as_it_is_described() {
     // A node that has not joined.
     let joining = TestDoor::joining(Config::default()).await;
     let mut recipes = recipes(&etags);
-    let good = |recipe: &&Recipe| matches!(recipe.status, 200 | 204);
+    let good = |recipe: &&Recipe| matches!(recipe.status, 101 | 200 | 204);
     for recipe in recipes.iter().filter(good) {
         let response = cook(&joining, recipe).await;
         if response.status == 503 {

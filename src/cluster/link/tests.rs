@@ -446,3 +446,57 @@ proptest! {
         prop_assert_eq!(arrived, expected);
     }
 }
+
+#[test]
+fn words_arrive_whole_and_in_order_whatever_their_length() {
+    let (from, to) = (End::new(64 << 20), End::new(64 << 20));
+    let words: Vec<Vec<u8>> = [
+        1,
+        DIRECT_BYTES,
+        2,
+        5 * DIRECT_BYTES + 1,
+        3,
+        WINDOW_BYTES as usize,
+    ]
+    .into_iter()
+    .zip(b'a'..)
+    .map(|(length, letter)| vec![letter; length])
+    .collect();
+    for word in &words {
+        assert!(live::Outlet::word(from.link.as_ref(), word, false));
+    }
+    let arrived = exchange(&from, &to);
+    let expected: Vec<_> = words
+        .into_iter()
+        .map(|word| (MessageKind::Live, Bytes::from(word)))
+        .collect();
+    assert!(arrived == expected);
+    assert_eq!(from.link.out.lock().queued, 0);
+}
+
+#[test]
+fn words_give_way_before_requests_do() {
+    let end = End::new(4 * DIRECT_BYTES);
+    let word = vec![b'w'; DIRECT_BYTES];
+    let say = |must| live::Outlet::word(end.link.as_ref(), &word, must);
+    assert!(say(false));
+    assert!(!say(false), "a quarter of the queue is full");
+    assert!(end.ask(10).is_ok());
+    assert!(say(true), "what must go goes");
+}
+
+#[test]
+fn a_word_grows_no_longer_than_words_are() {
+    let end = End::new(1 << 20);
+    let mut frame = vec![0; FRAME_HEAD_BYTES];
+    write_message(&mut frame, MessageKind::Live, |out| {
+        out.push(1);
+        out.resize(out.len() + (1 << 20), b'x');
+    });
+    let takes = |_| end.take(frame.clone()).is_ok();
+    let taken = (0..100).take_while(|n| takes(*n)).count();
+    assert_eq!(taken, WORD_BYTES_MAX >> 20);
+    let mut nothing = vec![0; FRAME_HEAD_BYTES];
+    write_message(&mut nothing, MessageKind::Live, |_| ());
+    assert_eq!(end.take(nothing), Err(Malformed));
+}
