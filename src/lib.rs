@@ -30,6 +30,7 @@
 //!        │
 //!   door::{http, resp, grpc}     bytes <-> Command and Reply; admission; no logic
 //!        │
+//!   watch                        following keys: what they are, then what becomes of them
 //!   router                       which partition, which node; deadlines, retries
 //!        │
 //!   cluster                      who is there, who owns what, links between nodes
@@ -38,6 +39,7 @@
 //!        │    transport::{wire, memory, tls}      sessions that carry frames
 //!   writer                       applies every change to its partitions, in one order
 //!        │
+//!   live                         who wants to hear of what happens, on this node and on others
 //!   replication                  what a write changes, and how it reaches the copies: no sockets
 //!        │    effect, lane, ticket, operations
 //!   table                        entries, expiry, eviction: pure, no clock, no tokio

@@ -363,7 +363,7 @@ fn what_is_listened_to_can_be_asked() {
     let two = listener(&hub, &[Topic::Channel(text("news.it"))]);
     assert_eq!(hub.channels(None), [text("news.it")]);
     assert_eq!(hub.channels(Some(b"n*")), [text("news.it")]);
-    assert_eq!(hub.channels(Some(b"x*")), [text(""); 0]);
+    assert!(hub.channels(Some(b"x*")).is_empty());
     assert_eq!((hub.listeners(b"news.it"), hub.patterns()), (2, 1));
     assert_eq!(hub.publish(&text("news.it"), &text("")), Ok(3));
     assert_eq!((one.topics().len(), two.topics().len()), (3, 1));
