@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::client::{Client, Response};
+use crate::client::{Client, Response, request};
 use crate::door::TestDoor;
 
 const TOKENS: &str = "\
@@ -116,6 +116,11 @@ const SERVICES: [(&str, &str, &str, &str, &str); 27] = [
     ("delete", "/{key}", "write", "/k", ""),
     ("delete", "/{key}", "write", "/a/b", ""),
 ];
+/// The same of what goes on for as long as the client likes.
+const LIVE: [(&str, &str, &str, &str, &str); 2] = [
+    ("get", "/api/watch", "read", "/api/watch?key=k", ""),
+    ("get", "/socket/websocket", "read", "/socket/websocket", ""),
+];
 const BODY: &str = "{\"key\":\"k\",\"data\":{\"n\":1}}";
 
 fn all() -> impl Iterator<
@@ -181,6 +186,25 @@ async fn each_operation_is_for_who_may() {
             }
         }
     }
+    for (.., target, _) in LIVE {
+        for (token, may) in ASKING {
+            let mut headers = vec![
+                ("connection", "upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ];
+            headers.extend(token.map(|token| ("authorization", token)));
+            let mut client = Client::connect(door.address).await;
+            client.send(request("GET", target, &headers, "")).await;
+            let response = client.beginning().await;
+            if may > 0 {
+                assert!(matches!(response.status, 101 | 200), "{response:?}");
+            } else {
+                refused(&response, token, may);
+            }
+        }
+    }
     // It was all that there is.
     let document = door.get("/openapi.json").await.json();
     let mut described = BTreeSet::new();
@@ -191,7 +215,7 @@ async fn each_operation_is_for_who_may() {
             described.insert((method.clone(), path.clone(), need));
         }
     }
-    let asked = all().map(|(method, path, need, ..)| {
+    let asked = all().chain(LIVE).map(|(method, path, need, ..)| {
         let [method, path, need] = [method, path, need].map(str::to_owned);
         (method, path, need)
     });
