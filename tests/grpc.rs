@@ -15,6 +15,8 @@ mod client;
 mod cluster;
 #[path = "grpc/collections.rs"]
 mod collections;
+#[path = "grpc/commands.rs"]
+mod commands;
 #[path = "grpc/described.rs"]
 mod described;
 #[allow(dead_code, reason = "each of the tests uses a part of it")]
@@ -50,6 +52,7 @@ async fn converse(channel: &tonic::transport::Channel, stem: &str) {
     collections::set(channel, stem).await;
     collections::hash(channel, stem).await;
     collections::list(channel, stem).await;
+    commands::all(channel, stem).await;
 }
 
 #[tokio::test]

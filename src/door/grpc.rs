@@ -8,12 +8,14 @@
 //! the service and encodes.
 //!
 //! The services (`cache`, `counter`, `flag`, `hash`, `json`, `kv`, `list`, `set`) translate between messages and
-//! [`Command`](crate::command::Command)s, with the help of `call`, and decide nothing. What went
+//! [`Command`](crate::command::Command)s, with the help of `call`, and decide nothing; `commands` hands over to the
+//! [Redis door](super::resp), and `reply` reads what that answers. What went
 //! wrong becomes a status in `status`, in one exhaustive match. `health` says whether the node
 //! serves; tonic's reflection describes all of it.
 
 mod cache;
 mod call;
+mod commands;
 mod counter;
 mod counts;
 mod deadline;
@@ -26,6 +28,7 @@ mod kv;
 mod list;
 mod methods;
 mod outbound;
+mod reply;
 mod set;
 mod status;
 
@@ -181,6 +184,7 @@ impl Grpc {
 /// The services by their paths.
 fn routes(shared: &Arc<Shared>) -> Routes {
     use v1::cache_server::CacheServer;
+    use v1::commands_server::CommandsServer;
     use v1::counter_server::CounterServer;
     use v1::flag_server::FlagServer;
     use v1::hash_server::HashServer;
@@ -194,6 +198,7 @@ fn routes(shared: &Arc<Shared>) -> Routes {
     let with = || call::Services(Arc::clone(shared));
     let routes = Routes::default()
         .add_service(CacheServer::new(with()).max_decoding_message_size(max))
+        .add_service(CommandsServer::new(with()).max_decoding_message_size(max))
         .add_service(CounterServer::new(with()).max_decoding_message_size(max))
         .add_service(FlagServer::new(with()).max_decoding_message_size(max))
         .add_service(HashServer::new(with()).max_decoding_message_size(max))

@@ -19,8 +19,9 @@ use crate::calls::{channel, good, status};
 use crate::client::patient;
 use crate::door::TestDoor;
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "smache.v1.Cache",
+    "smache.v1.Commands",
     "smache.v1.Counter",
     "smache.v1.Flag",
     "smache.v1.Hash",

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::{status, v1};
+use crate::access::{Need, Refused};
 use crate::clock::UnixMs;
 use crate::command::{
     Answer, Command, Condition, Entry, Kind, Operation, OperationId, Reply, string,
 };
+use crate::door::bearer;
 use crate::door::hold::{Hold, SHORT_BYTES};
 use crate::door::http::{IdempotencyKey, Shared, TTL_MS_MAX};
+use crate::door::resp::Ran;
 use crate::key::Key;
 use crate::router;
 use crate::version::Version;
@@ -91,6 +95,7 @@ pub(super) struct Call {
     shared: Arc<Shared>,
     meter: Option<Arc<Meter>>,
     name: Option<IdempotencyKey>,
+    headers: HeaderMap,
 }
 
 impl Call {
@@ -102,6 +107,7 @@ impl Call {
             shared: Arc::clone(&services.0),
             meter: extensions.get().cloned(),
             name: IdempotencyKey::of(&headers).map_err(status::failure)?,
+            headers,
         };
         Ok((call, asked))
     }
@@ -265,6 +271,39 @@ impl Call {
             self.hold(Hold::owe(&self.shared.budget, bytes));
         }
         Ok(Response::new(message))
+    }
+
+    /// Memory until what is returned is dropped.
+    pub(super) fn borrow(&self, bytes: usize) -> Result<Hold, Status> {
+        Hold::take(&self.shared.budget, bytes).map_err(status::failure)
+    }
+
+    /// The memory of a reply to a command: one to a write is owed.
+    pub(super) fn take(&self, bytes: usize, writes: bool) -> Result<(), Status> {
+        if bytes >= SHORT_BYTES {
+            let budget = &self.shared.budget;
+            self.hold(match writes {
+                true => Hold::owe(budget, bytes),
+                false => Hold::take(budget, bytes).map_err(status::failure)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses an operation's name where commands are carried out as often as they are sent.
+    pub(super) fn unnamed(&self) -> Result<(), Status> {
+        if self.name.is_none() {
+            return Ok(());
+        }
+        let message = "commands take no idempotency-key; the services of the types do";
+        Err(status::invalid("invalid_idempotency_key", message))
+    }
+
+    /// Carries a command of the Redis protocol out, with the rights that the client's token has now.
+    pub(super) async fn run(&self, words: &[Bytes]) -> Result<Ran, Refused> {
+        let access = &self.shared.context.access;
+        let role = bearer::check(access, &self.headers, Need::Read)?;
+        self.shared.redis().run(words, role).await
     }
 
     fn hold(&self, hold: Hold) {

@@ -49,7 +49,7 @@ const READ: Kind = once(Need::Read);
 const WRITE: Kind = once(Need::Write);
 
 /// All of them, in the order of their paths.
-pub(super) static METHODS: [Method; 67] = [
+pub(super) static METHODS: [Method; 69] = [
     method("/grpc.health.v1.Health/Check", ASK),
     method(
         "/grpc.health.v1.Health/Watch",
@@ -66,6 +66,9 @@ pub(super) static METHODS: [Method; 67] = [
     method("/smache.v1.Cache/Delete", WRITE),
     method("/smache.v1.Cache/Get", READ),
     method("/smache.v1.Cache/Set", WRITE),
+    // What a command needs is judged by itself.
+    method("/smache.v1.Commands/Run", READ),
+    method("/smache.v1.Commands/Stream", lasting(Need::Read, true)),
     method("/smache.v1.Counter/Delete", WRITE),
     method("/smache.v1.Counter/Get", READ),
     method("/smache.v1.Counter/Increment", WRITE),
@@ -225,8 +228,10 @@ mod tests {
             "Position",
             "Query",
             "Range",
+            "Run",
             "Sample",
             "Scan",
+            "Stream",
             "TypesAt",
             "Values",
         ];

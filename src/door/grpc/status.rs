@@ -26,6 +26,15 @@ pub(super) fn new(code: Code, error: &'static str, message: impl Into<String>) -
     Status::with_metadata(code, message, metadata)
 }
 
+/// A status whose code for programs is a word of the Redis protocol.
+pub(super) fn worded(code: Code, word: &str, message: String) -> Status {
+    let mut metadata = MetadataMap::new();
+    if let Ok(word) = MetadataValue::try_from(word) {
+        metadata.insert(SMACHE_ERROR, word);
+    }
+    Status::with_metadata(code, message, metadata)
+}
+
 /// The request is wrong.
 pub(super) fn invalid(error: &'static str, message: impl Into<String>) -> Status {
     new(Code::InvalidArgument, error, message)

@@ -90,7 +90,7 @@ impl Shared {
 impl Shared {
     /// The door that knows the commands of the Redis protocol. One that was not told of is as good: it
     /// is opened nowhere.
-    pub(super) fn redis(&self) -> &crate::door::resp::Door {
+    pub(in crate::door) fn redis(&self) -> &crate::door::resp::Door {
         self.resp.get_or_init(|| {
             let context = self.context.clone();
             crate::door::beside(context, self.clock.clone(), Arc::clone(&self.budget))
