@@ -22,6 +22,8 @@ mod checker;
 mod client;
 #[path = "simulation/context.rs"]
 mod context;
+#[path = "simulation/flush.rs"]
+mod flush;
 #[path = "simulation/net.rs"]
 mod net;
 #[path = "simulation/node.rs"]

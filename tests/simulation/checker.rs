@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use smache::clock::UnixMs;
-use smache::command::{Entry, Kind, Reply};
+use smache::command::{Condition, Entry, Kind, Reply};
 use smache::key::Key;
 use smache::version::Version;
 
@@ -114,6 +114,7 @@ pub struct Counts {
     pub refused: u64,
     pub failed: u64,
     pub discarded: u64,
+    pub flushes: u64,
 }
 
 impl Counts {
@@ -125,6 +126,7 @@ impl Counts {
         self.refused += more.refused;
         self.failed += more.failed;
         self.discarded += more.discarded;
+        self.flushes += more.flushes;
     }
 }
 
@@ -375,6 +377,28 @@ impl Checker {
             history.marks.acked = history.marks.acked.max(version);
             history.marks.read = history.marks.read.max(version);
         }
+    }
+
+    /// Everything is to be deleted, while no client has anything under way: a write to each document.
+    pub fn begin_flush(&mut self, now: u64) -> Vec<(usize, usize)> {
+        let documents = (0..self.keys.len()).filter(|key| self.keys[*key].sort != Sort::Counter);
+        let documents: Vec<usize> = documents.collect();
+        let begin = |key| (key, self.begin_write(key, Written::Delete, now));
+        documents.into_iter().map(begin).collect()
+    }
+
+    /// Everything was deleted.
+    pub fn end_flush(&mut self, deletes: Vec<(usize, usize)>, now: u64) {
+        let deleted = Ended::Done(Reply::Deleted(true));
+        for (key, index) in deletes {
+            self.end_write(key, index, &Condition::None, &deleted, now);
+        }
+        for history in self.keys.iter_mut().filter(|h| h.sort == Sort::Counter) {
+            history.increments.clear();
+            let marks = &mut history.marks;
+            (marks.gone_acked, marks.gone_read) = (marks.acked, marks.acked.max(marks.read));
+        }
+        self.counts.flushes += 1;
     }
 
     /// In the end, when nothing is under way: what is there of a key, by its owner.

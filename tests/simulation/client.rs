@@ -102,6 +102,18 @@ fn add(context: &mut Context, role: Role) {
     context.schedule(at, Happening::Client(number));
 }
 
+/// All clients go on; nothing of theirs is left from before.
+pub fn resume(context: &mut Context) {
+    for number in 0..context.clients.len() {
+        let client = &mut context.clients[number];
+        (client.again, client.last) = (None, None);
+        if client.pending.is_none() {
+            let at = context.now + context.rng.random_range(1..=client.pace_ms);
+            context.schedule(at, Happening::Client(number));
+        }
+    }
+}
+
 /// A client does its next thing, if there is a node to ask.
 pub fn next(context: &mut Context, number: usize) {
     let open: Vec<Place> = context.open.iter().copied().collect();

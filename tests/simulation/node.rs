@@ -284,6 +284,9 @@ impl Node {
         let effect = Effect::decode(bytes).expect("an effect is read back");
         let skip = context.sabotage == Some(Sabotage::SkipTombstones)
             && matches!(&effect.change, Change::Put { entry, .. } if entry.kind == Kind::Tombstone);
+        let skip = skip
+            || context.sabotage == Some(Sabotage::SkipFlushes)
+                && matches!(effect.change, Change::Flush(_));
         let core = self.core(effect.partition);
         let verdict = if skip {
             Verdict::Taken

@@ -24,6 +24,11 @@ fn a_skipped_tombstone_is_caught() {
 }
 
 #[test]
+fn a_skipped_flush_is_caught() {
+    first_seed(Sabotage::SkipFlushes, Mode::Crash, 20);
+}
+
+#[test]
 fn an_old_copy_dropped_early_is_caught() {
     first_seed(Sabotage::DropEarly, Mode::Strict, 20);
 }

@@ -6,6 +6,8 @@
 pub enum Sabotage {
     /// Copies do not take deletes.
     SkipTombstones,
+    /// Copies do not take that everything was deleted.
+    SkipFlushes,
     /// The owner drops its entries as soon as it offers a copy to the node that will own them.
     DropEarly,
     /// Writes are acknowledged before their backups have them.
