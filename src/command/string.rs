@@ -5,8 +5,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::apply::check_size;
 use super::operation::{At, Change, owned};
-use super::{EntryRef, Error, Expiry, Kind, Limits, check_size, decimal};
+use super::{EntryRef, Error, Expiry, Kind, Limits, decimal};
 use crate::clock::UnixMs;
 
 /// What is done with a string.
