@@ -171,7 +171,7 @@ pub struct Config {
     /// Memory that the process may hold resident, in bytes; `None` is half of the machine's or
     /// the container's.
     pub max_memory: Option<u64>,
-    /// Writer actors, each with a table; 0 is one for every CPU, at least two.
+    /// Writer actors, each with a table; 0 is four for every CPU.
     pub writers: usize,
     /// Threads of the doors; 0 is one for every CPU.
     pub threads: usize,

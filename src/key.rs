@@ -206,13 +206,12 @@ fn decimal(text: &[u8]) -> u64 {
 fn big_endian(bytes: &[u8]) -> u64 {
     // Seven bytes at a time fit without reduction.
     let (head, tail) = bytes.split_at(bytes.len() % 7);
-    let whole = |chunk: &[u8]| {
-        chunk
-            .iter()
-            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
-    };
-    tail.chunks_exact(7)
-        .fold(whole(head), |sum, chunk| step(sum, 1 << 56, whole(chunk)))
+    let few = head.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    tail.chunks_exact(7).fold(few, |sum, chunk| {
+        let mut seven = [0; 8];
+        seven[1..].copy_from_slice(chunk);
+        step(sum, 1 << 56, u64::from_be_bytes(seven))
+    })
 }
 
 /// `sum * base + digit`, reduced. Since 2^64 is 59 modulo the modulus, the upper half of a product

@@ -531,7 +531,8 @@ fn writers(
 ) -> Vec<Writer> {
     let cpus = std::thread::available_parallelism().map_or(2, usize::from);
     let count = if config.writers == 0 {
-        cpus.next_power_of_two().max(2)
+        // So many that two threads seldom meet at one.
+        4 * cpus.next_power_of_two()
     } else {
         config.writers
     };

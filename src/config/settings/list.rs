@@ -393,7 +393,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "writers",
         group: CAPACITY,
         placeholder: "COUNT",
-        help: "Writer actors, each with a table; 0 is one for every CPU, at least two",
+        help: "Writer actors, each with a table; 0 is four for every CPU",
         read: |d, raw| value::count(raw).map(|count| d.config.writers = count),
         show: |d| plain(d.config.writers),
         ..PLAIN

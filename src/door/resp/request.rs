@@ -147,6 +147,9 @@ impl Parser {
     /// When it is no request; see [`Error`].
     pub fn step(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<Step, Error> {
         if matches!(self.state, State::Start) {
+            if let Some(length) = self.short(buffer, limits) {
+                return Ok(Step::Request(length));
+            }
             match buffer.first() {
                 None => return Ok(Step::Incomplete(1)),
                 Some(b'*') => match self.count(buffer, limits)? {
@@ -158,6 +161,46 @@ impl Parser {
             }
         }
         self.bulks(buffer, limits)
+    }
+
+    /// Nearly all requests: whole, of at most nine arguments, each shorter than a thousand bytes. What
+    /// is anything else is left as it is, for the ways that know the limits and the errors.
+    #[inline]
+    fn short(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
+        let [b'*', count @ b'1'..=b'9', b'\r', b'\n', ..] = buffer else {
+            return None;
+        };
+        self.begin();
+        let mut at = 4;
+        for _ in 0..count - b'0' {
+            let (bytes, head) = match buffer.get(at..)? {
+                [b'$', a @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(*a), 4),
+                [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => {
+                    (digit(*a) * 10 + digit(*b), 5)
+                }
+                [
+                    b'$',
+                    a @ b'1'..=b'9',
+                    b @ b'0'..=b'9',
+                    c @ b'0'..=b'9',
+                    b'\r',
+                    b'\n',
+                    ..,
+                ] => (digit(*a) * 100 + digit(*b) * 10 + digit(*c), 6),
+                _ => return None,
+            };
+            let start = at + head;
+            at = start + bytes + 2;
+            if at > buffer.len() || bytes > limits.bulk_bytes_max {
+                return None;
+            }
+            self.places.push(Place::new(start, start + bytes));
+        }
+        if self.places.len() > limits.arguments_max || at > limits.request_bytes_max {
+            return None;
+        }
+        self.finish();
+        Some(at)
     }
 
     /// The arguments of a request that is complete, in the buffer that it was found in.
@@ -291,6 +334,10 @@ impl Parser {
         }
         Ok(Step::Request(bytes))
     }
+}
+
+fn digit(byte: u8) -> usize {
+    usize::from(byte - b'0')
 }
 
 /// `$5`

@@ -291,6 +291,7 @@ pub(super) struct Entry {
     pub(super) index: usize,
     /// Those of its subcommands.
     pub(super) subcommands: std::ops::Range<usize>,
+    word: u64,
 }
 
 impl Entry {
@@ -327,6 +328,7 @@ impl Table {
                     name: spec.name.to_owned(),
                     index: entries.len(),
                     subcommands: 0..0,
+                    word: word(spec.name.as_bytes()),
                 });
             }
         }
@@ -341,13 +343,14 @@ impl Table {
                     name: format!("{}|{}", spec.name, sub.name),
                     index: entries.len(),
                     subcommands: 0..0,
+                    word: word(sub.name.as_bytes()),
                 });
             }
             entries[command].subcommands = first..entries.len();
         }
         let mut slots = vec![EMPTY; SLOTS].into_boxed_slice();
         for (index, entry) in entries.iter().take(commands).enumerate() {
-            let mut slot = slot(entry.name.as_bytes());
+            let mut slot = slot(entry.word, entry.name.len());
             while slots[slot] != EMPTY {
                 slot = (slot + 1) % SLOTS;
             }
@@ -362,11 +365,16 @@ impl Table {
 
     /// The command of that name, in whatever letters.
     pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
-        let mut slot = slot(name);
+        let word = word(name);
+        let mut slot = slot(word, name.len());
         loop {
             // An empty slot's number is none of an entry.
             let entry = self.entries.get(usize::from(self.slots[slot]))?;
-            if entry.name.as_bytes().eq_ignore_ascii_case(name) {
+            let own = entry.name.as_bytes();
+            if entry.word == word
+                && own.len() == name.len()
+                && (own.len() <= WORD_BYTES || own.eq_ignore_ascii_case(name))
+            {
                 return Some(entry);
             }
             slot = (slot + 1) % SLOTS;
@@ -404,12 +412,44 @@ impl Table {
     }
 }
 
-/// FNV-1a of the name in small letters.
-fn slot(name: &[u8]) -> usize {
-    let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193)
-    });
-    (hash ^ hash >> 15) as usize % SLOTS
+/// How much of a name a word tells.
+const WORD_BYTES: usize = 8;
+
+/// The first eight bytes of a name in small letters. Of names of one length that are no longer, no two
+/// have the same.
+fn word(name: &[u8]) -> u64 {
+    let word = match name {
+        [] => 0,
+        [first, .., last] if name.len() < 4 => {
+            u64::from(*first) | u64::from(name[1]) << 8 | u64::from(*last) << 16
+        }
+        [one] => u64::from(*one),
+        _ => match (name.first_chunk(), name.first_chunk(), name.last_chunk()) {
+            (Some(eight), _, _) => u64::from_le_bytes(*eight),
+            (None, Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+            }
+            _ => 0,
+        },
+    };
+    small_letters(word)
+}
+
+/// Turns the capital letters among eight bytes into small ones, all at once: a byte from `A` to `Z`
+/// carries into its top bit when what is missing to 0x80 is added to `A`, and not when it is to the
+/// one behind `Z`.
+fn small_letters(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * EACH);
+    let from_a = low + (0x80 - u64::from(b'A')) * EACH;
+    let behind_z = low + (0x7f - u64::from(b'Z')) * EACH;
+    let capital = from_a & !behind_z & !word & (0x80 * EACH);
+    word | capital >> 2
+}
+
+fn slot(word: u64, len: usize) -> usize {
+    let hash = (word ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> 48) as usize % SLOTS
 }
 
 #[cfg(test)]
@@ -440,6 +480,24 @@ mod tests {
         assert!(table.find(b"").is_none());
         assert!(table.find_full(b"client|nosuch").is_none());
         assert!(table.entries().len() < SLOTS / 2);
+    }
+
+    #[test]
+    fn names_are_told_apart_by_words_in_small_letters() {
+        for byte in 0..=u8::MAX {
+            let small = small_letters(u64::from_le_bytes([byte; 8]));
+            let each = [byte.to_ascii_lowercase(); 8];
+            assert_eq!(small.to_le_bytes(), each);
+            assert_eq!(word(&[byte]), u64::from(byte.to_ascii_lowercase()));
+        }
+        for name in ["g", "ge", "get", "gets", "getse", "getset", "getrang", "getrange"] {
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[at] ^= 1;
+                assert_ne!(word(name.as_bytes()), word(&other), "{name}, {at}");
+            }
+            assert_eq!(word(name.as_bytes()), word(name.to_uppercase().as_bytes()));
+        }
     }
 
     #[test]
