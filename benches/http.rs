@@ -10,14 +10,18 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use std::io::{BufRead, BufReader};
+#[path = "support/servers.rs"]
+mod servers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::servers::{Server, smache, spread, start, wait_for};
 
 const CONNECTIONS: usize = 32;
 const KEYS: usize = 1_000;
@@ -28,57 +32,6 @@ struct Options {
     seconds: f64,
     pairs: usize,
     json: bool,
-}
-
-struct Server {
-    name: &'static str,
-    children: Vec<Child>,
-    address: SocketAddr,
-    directory: Option<tempfile::TempDir>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        drop(self.directory.take());
-    }
-}
-
-impl Server {
-    /// User and system time of all its processes, and their children.
-    fn cpu(&self) -> Duration {
-        self.children
-            .iter()
-            .map(|child| process_cpu(child.id()))
-            .sum()
-    }
-}
-
-fn process_cpu(pid: u32) -> Duration {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let children: Duration = children
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .map(process_cpu)
-        .sum();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the server lives");
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .expect("a name in brackets")
-        .split_whitespace()
-        .collect();
-    let ticks: u64 = [11, 12]
-        .iter()
-        .map(|at| fields[*at].parse::<u64>().expect("a number"))
-        .sum();
-    // A tick is a hundredth of a second on Linux.
-    children + Duration::from_millis(ticks * 10)
 }
 
 /// One request of a loop: which bytes are sent.
@@ -195,74 +148,10 @@ fn posts(keys: impl Iterator<Item = usize>) -> Requests {
     keys.map(|index| post(index).into_bytes()).collect()
 }
 
-/// Starts a program that prints `… http=ADDRESS …` once it listens.
-fn start(name: &'static str, mut command: Command) -> Server {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-    let stdout = child.stdout.take().expect("it is piped");
-    let line = BufReader::new(stdout)
-        .lines()
-        .next()
-        .expect("a line")
-        .expect("text");
-    let address = field(&line, "http").parse().expect("an address");
-    Server {
-        name,
-        children: vec![child],
-        address,
-        directory: None,
-    }
-}
-
-fn field<'a>(line: &'a str, name: &str) -> &'a str {
-    line.split_whitespace()
-        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        .unwrap_or_else(|| panic!("no {name} in {line:?}"))
-}
-
-fn smache(name: &'static str, arguments: &[&str]) -> (Server, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_smache"));
-    command.args([
-        "serve",
-        "--port",
-        "0",
-        "--cluster-port",
-        "0",
-        "--drain-delay",
-        "0s",
-    ]);
-    command.args(["--log", "off"]).args(arguments);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the smache binary starts");
-    let stdout = child.stdout.take().expect("it is piped");
-    let line = BufReader::new(stdout)
-        .lines()
-        .next()
-        .expect("a line")
-        .expect("text");
-    let address = field(&line, "http").parse().expect("an address");
-    let cluster = field(&line, "cluster").to_owned();
-    (
-        Server {
-            name,
-            children: vec![child],
-            address,
-            directory: None,
-        },
-        cluster,
-    )
-}
-
 fn bare_axum() -> Server {
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
     command.arg("--bare");
-    start("bare axum", command)
+    start("bare axum", command).0
 }
 
 /// The bare server: the same body as Smache answers, with nothing behind it.
@@ -339,14 +228,6 @@ fn nginx() -> Option<Server> {
         address,
         directory: Some(directory),
     })
-}
-
-fn wait_for(mut met: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !met() {
-        assert!(Instant::now() < end, "waited in vain");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 async fn fetch(address: SocketAddr, path: &str) -> serde_json::Value {
@@ -466,16 +347,6 @@ impl Comparison {
     }
 }
 
-/// Least, median, greatest.
-fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (
-        values[0],
-        values[values.len() / 2],
-        values[values.len() - 1],
-    )
-}
-
 fn rss_mib(server: &Server) -> f64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.children[0].id()));
     let pages: f64 = statm
@@ -554,9 +425,10 @@ async fn run(options: Options) {
 
 /// Two nodes: keys of the node that is asked, and keys of the other one; both nodes' CPU counts.
 async fn forwarded(options: &Options) {
-    let (first, cluster) = smache("first", &["--node-name", "first@localhost"]);
+    let (first, line) = smache("first", &["--node-name", "first@localhost"]);
     ready(first.address).await;
-    let uplink = ["--node-name", "second@localhost", "--uplinks", &cluster];
+    let cluster = servers::field(&line, "cluster");
+    let uplink = ["--node-name", "second@localhost", "--uplinks", cluster];
     let (second, _) = smache("second", &uplink);
     ready(second.address).await;
     let end = Instant::now() + Duration::from_secs(20);
@@ -583,7 +455,7 @@ async fn forwarded(options: &Options) {
         }
     }
     let mut both = first;
-    both.children.push(take_child(second));
+    both.take_in(second);
     drive(&both, &posts(own.iter().chain(&others).copied()), 1.0, 4).await;
     both.name = "the same, own keys";
     let (own_gets, others_gets) = (gets(own.iter().copied()), gets(others.iter().copied()));
@@ -604,10 +476,6 @@ async fn forwarded(options: &Options) {
         options,
     )
     .await;
-}
-
-fn take_child(mut server: Server) -> Child {
-    server.children.remove(0)
 }
 
 fn main() {

@@ -6,8 +6,9 @@
 #   ./scripts/bench.sh --seconds 5      longer measurements (2)
 #   ./scripts/bench.sh --json           one JSON object a line
 #   ./scripts/bench.sh cluster          failover, handoff, backups, cuts: what becomes of a cluster, and how soon (--help)
+#   ./scripts/bench.sh redis            commands of the Redis protocol beside a redis-server, and a cluster (--help)
 #   ./scripts/bench.sh memory           bytes per entry beyond key and value
-#   ./scripts/bench.sh table|json|key   the rooms by themselves (Criterion)
+#   ./scripts/bench.sh table|json|key|resp   the rooms by themselves (Criterion)
 #
 # Ratios are medians of interleaved pairs, with the least and the greatest. Wall-clock time is not reported: on a busy
 # machine it says nothing.
@@ -16,7 +17,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 case ${1:-} in
   -h | --help) print_help; exit ;;
-  cluster | memory | table | json | key)
+  cluster | redis | memory | table | json | key | resp)
     name=$1
     shift
     exec cargo bench --locked --bench "$name" -- "$@"

@@ -83,7 +83,7 @@ impl Clock {
                 let since = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .unwrap_or_default();
-                UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+                UnixMs(since.as_secs().saturating_mul(1_000) + u64::from(since.subsec_millis()))
             }
             Source::Manual(ms) => UnixMs(ms.load(Ordering::Relaxed)),
         }

@@ -57,6 +57,7 @@ impl Key {
     ///
     /// # Errors
     /// [`Error::Empty`] and [`Error::TooLong`].
+    #[inline]
     pub fn check(bytes: &[u8], bytes_max: usize) -> Result<(), Error> {
         let max = bytes_max.min(KEY_BYTES_MAX);
         match bytes.len() {
@@ -132,6 +133,7 @@ impl fmt::Display for PartitionId {
 
 /// The part of a key that places it: keys with the same `{tag}` live together.
 #[must_use]
+#[inline]
 pub fn placing_part(key: &[u8]) -> &[u8] {
     let Some(open) = memchr::memchr(b'{', key) else {
         return key;
@@ -152,6 +154,7 @@ pub fn placing_part(key: &[u8]) -> &[u8] {
 /// assert_eq!(integer(b"{aa}:anything").0, 24_929);
 /// ```
 #[must_use]
+#[inline]
 pub fn integer(key: &[u8]) -> KeyInteger {
     let part = placing_part(key);
     KeyInteger(if is_canonical_decimal(part) {
@@ -163,12 +166,14 @@ pub fn integer(key: &[u8]) -> KeyInteger {
 
 /// The partition that a key lives in.
 #[must_use]
+#[inline]
 pub fn partition(key: &[u8]) -> PartitionId {
     let bucket = jump_consistent_hash::hash(integer(key).0, usize::from(PARTITION_COUNT));
     PartitionId(bucket as u16)
 }
 
 /// `0`, or digits without a leading zero, with a `-` before them if negative.
+#[inline]
 fn is_canonical_decimal(text: &[u8]) -> bool {
     match text {
         [b'0'] => true,
@@ -203,6 +208,7 @@ fn decimal(text: &[u8]) -> u64 {
 }
 
 /// Bytes as one big-endian unsigned integer, modulo [`KEY_INTEGER_MODULUS`].
+#[inline]
 fn big_endian(bytes: &[u8]) -> u64 {
     // Seven bytes at a time fit without reduction.
     let (head, tail) = bytes.split_at(bytes.len() % 7);
@@ -216,6 +222,7 @@ fn big_endian(bytes: &[u8]) -> u64 {
 
 /// `sum * base + digit`, reduced. Since 2^64 is 59 modulo the modulus, the upper half of a product
 /// counts 59 times into the lower one, and no division is needed.
+#[inline]
 fn step(sum: u64, base: u64, digit: u64) -> u64 {
     let modulus = u128::from(KEY_INTEGER_MODULUS);
     let fold = |wide: u128| (wide >> 64) * 59 + u128::from(wide as u64);

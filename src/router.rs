@@ -388,12 +388,8 @@ impl Router {
     #[must_use]
     pub fn begin(&self, command: &Command) -> Begun {
         let partition = key::partition(command.key().as_bytes());
-        let map = self.0.map.load();
-        if let Err(error) = self.check_members(&map, command) {
+        if let Err(error) = self.admit(command) {
             return Begun::Done(Err(error));
-        }
-        if map.owner(partition) != Some(self.0.me) {
-            return Begun::Not;
         }
         let writer = self.writer(partition);
         let begun = match writer.apply_inline(partition, command, None) {

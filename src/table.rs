@@ -141,6 +141,13 @@ pub struct Gone {
     pub expired: bool,
 }
 
+/// Where a key is in a table, or that it is not there. It is true until the table changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    hash: u32,
+    handle: Option<u32>,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     hits: u64,
@@ -205,6 +212,7 @@ impl Table {
     }
 
     /// The value of a key; counts a hit or a miss and marks it used.
+    #[inline]
     pub fn get(&mut self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
         let found = self.find_live(key, now);
         let Some(handle) = found.filter(|handle| !self.log.header(*handle).is_tombstone()) else {
@@ -216,10 +224,26 @@ impl Table {
         Some(self.log.entry(handle, &self.nodes))
     }
 
+    /// Where a key is, for whoever does more than one thing with it.
+    #[must_use]
+    #[inline]
+    pub fn spot(&self, key: &[u8]) -> Spot {
+        let hash = self.hasher.hash(key);
+        let handle = self.find(hash, key);
+        Spot { hash, handle }
+    }
+
     /// The live entry of a key, which may be a tombstone, without a trace.
     #[must_use]
     pub fn peek(&self, key: &[u8], now: UnixMs) -> Option<EntryRef<'_>> {
-        let handle = self.find(self.hasher.hash(key), key)?;
+        self.peek_at(self.spot(key), now)
+    }
+
+    /// The live entry at a spot, which may be a tombstone, without a trace.
+    #[must_use]
+    #[inline]
+    pub fn peek_at(&self, spot: Spot, now: UnixMs) -> Option<EntryRef<'_>> {
+        let handle = spot.handle?;
         (!self.log.is_expired(handle, now)).then(|| self.log.entry(handle, &self.nodes))
     }
 
@@ -234,21 +258,33 @@ impl Table {
         entry: EntryRef<'_>,
         now: UnixMs,
     ) -> Result<(), Error> {
+        self.put_at(self.spot(key), partition, key, entry, now)
+    }
+
+    /// As [`Table::put`], at the spot of the key.
+    ///
+    /// # Errors
+    /// As [`Table::put`].
+    pub fn put_at(
+        &mut self,
+        spot: Spot,
+        partition: PartitionId,
+        key: &[u8],
+        entry: EntryRef<'_>,
+        now: UnixMs,
+    ) -> Result<(), Error> {
         let inline_max = self.log.inline_max();
         let draft = Draft::new(partition, key, entry, inline_max, &mut self.nodes)
             .ok_or(Error::KeyLength { bytes: key.len() })?;
-        let hash = self.hasher.hash(key);
-        let present = self.find(hash, key);
-        let is_new = present.is_none_or(|handle| !self.is_value(handle, now));
-        if let Some(handle) = present
-            && draft.header.fits_in_place_of(self.log.header(handle))
-        {
-            self.overwrite(hash, handle, &draft, now);
-            self.settle();
-            // A lowered limit is kept also by tables that are only written over.
-            self.make_room(now, |_| 0);
-        } else {
-            self.append(hash, &draft, now)?;
+        let is_new = spot.handle.is_none_or(|handle| !self.is_value(handle, now));
+        match spot.handle {
+            Some(handle) if draft.header.fits_in_place_of(self.log.header(handle)) => {
+                self.overwrite(spot.hash, handle, &draft, now);
+                self.settle();
+                // A lowered limit is kept also by tables that are only written over.
+                self.make_room(now, |_| 0);
+            }
+            _ => self.append(spot, &draft, now)?,
         }
         if is_new && entry.kind != Kind::Tombstone {
             self.note_created(partition);
@@ -269,52 +305,68 @@ impl Table {
         changed: &Changed,
         now: UnixMs,
     ) -> Result<bool, Error> {
-        let Some(handle) = self.find_live(key, now) else {
-            return Ok(false);
-        };
-        let header = self.log.header(handle);
-        if header.is_tombstone() {
-            return Ok(false);
-        }
-        if !header.is_external() {
-            let entry = self.log.entry(handle, &self.nodes);
-            return match changed.whole(entry) {
-                Some(whole) => self.put(partition, key, whole.as_ref(), now).map(|()| true),
-                None => Ok(false),
-            };
-        }
-        self.change_external(partition, key, changed, now)
+        self.change_at(self.spot(key), partition, key, changed, now)
     }
 
-    fn change_external(
+    /// As [`Table::change`], at the spot of the key.
+    ///
+    /// # Errors
+    /// As [`Table::change`].
+    pub fn change_at(
         &mut self,
+        spot: Spot,
         partition: PartitionId,
         key: &[u8],
         changed: &Changed,
         now: UnixMs,
     ) -> Result<bool, Error> {
-        let hash = self.hasher.hash(key);
-        let growth = |table: &Table| {
-            let handle = table.find(hash, key);
-            handle.map_or(0, |handle| table.log.growth_by(handle, &changed.delta))
+        let Some(handle) = spot.handle.filter(|handle| self.is_value(*handle, now)) else {
+            return Ok(false);
         };
+        if self.log.header(handle).is_external() {
+            return self.change_external((spot.hash, handle), partition, key, changed, now);
+        }
+        let entry = self.log.entry(handle, &self.nodes);
+        match changed.whole(entry) {
+            Some(whole) => {
+                let whole = whole.as_ref();
+                self.put_at(spot, partition, key, whole, now).map(|()| true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn change_external(
+        &mut self,
+        (hash, mut handle): (u32, u32),
+        partition: PartitionId,
+        key: &[u8],
+        changed: &Changed,
+        now: UnixMs,
+    ) -> Result<bool, Error> {
+        let wanted = self.log.growth_by(handle, &changed.delta);
         let full = Error::Full {
-            wanted_bytes: growth(self),
+            wanted_bytes: wanted,
             limit_bytes: self.account.limit(),
         };
-        if !self.make_room(now, growth) {
-            self.settle();
-            return Err(full);
+        if !self.account.try_reserve(wanted) {
+            let growth = |table: &Table| {
+                let handle = table.find(hash, key);
+                handle.map_or(0, |handle| table.log.growth_by(handle, &changed.delta))
+            };
+            if !self.make_room(now, growth) {
+                self.settle();
+                return Err(full);
+            }
+            // The entry itself may have made room for others.
+            handle = self.find(hash, key).ok_or(full)?;
         }
-        // The entry itself may have made room for others.
-        let Some(handle) = self.find(hash, key) else {
-            return Err(full);
-        };
         let entry = self.log.entry(handle, &self.nodes);
         let (tag, expires_at) = match changed.delta {
             Delta::Expiry(at) => (Some(entry.etag()), at),
             _ => (None, entry.expires_at),
         };
+        let expires_before = entry.expires_at;
         let header = EntryRef {
             kind: entry.kind,
             data: &[],
@@ -325,15 +377,19 @@ impl Table {
         };
         let draft = Draft::of_external(partition, key, header, &mut self.nodes);
         let draft = draft.ok_or(Error::KeyLength { bytes: key.len() })?;
-        let expires_before = self.log.expires_at(handle);
         let frequency = (self.log.header(handle).frequency() + 1).min(FREQUENCY_MAX);
-        self.uncount(handle);
+        let bytes_before = self.log.data_bytes(handle);
         let new = self.log.change(handle, &draft, &changed.delta, frequency);
         let kept = new.unwrap_or(handle);
         if kept != handle {
             self.index.replace(hash, handle, kept);
         }
-        self.count(kept);
+        if new.is_some() {
+            self.timed += usize::from(expires_at.is_some());
+            self.timed -= usize::from(expires_before.is_some());
+            self.data_bytes += self.log.data_bytes(kept);
+            self.data_bytes -= bytes_before;
+        }
         self.set_timer(hash, kept, expires_before, now);
         self.settle();
         new.map(|_| true).ok_or(full)
@@ -341,50 +397,67 @@ impl Table {
 
     /// Writes over an entry whose shape stays the same.
     fn overwrite(&mut self, hash: u32, handle: u32, draft: &Draft<'_>, now: UnixMs) {
+        let before = self.log.header(handle);
         let expires_before = self.log.expires_at(handle);
-        self.uncount(handle);
-        let frequency = (self.log.header(handle).frequency() + 1).min(FREQUENCY_MAX);
+        let counts = before.is_tombstone() || draft.header.is_tombstone();
+        if counts {
+            self.uncount(handle);
+        }
+        let frequency = (before.frequency() + 1).min(FREQUENCY_MAX);
         self.log.overwrite(handle, draft, frequency);
-        self.count(handle);
+        if counts {
+            self.count(handle);
+        } else {
+            // The key is the same, and so is all else that is counted.
+            self.data_bytes += draft.header.inline_bytes() as u64;
+            self.data_bytes -= before.inline_bytes() as u64;
+        }
         self.set_timer(hash, handle, expires_before, now);
     }
 
     /// Writes a new entry, and takes the old one of its key away.
-    fn append(&mut self, hash: u32, draft: &Draft<'_>, now: UnixMs) -> Result<(), Error> {
-        let wanted = self.growth(hash, draft);
+    fn append(&mut self, spot: Spot, draft: &Draft<'_>, now: UnixMs) -> Result<(), Error> {
+        let hash = spot.hash;
+        let mut old = spot.handle;
+        // It is forgotten there now, whatever comes of it.
+        let next = match self.ghost.take(hash) {
+            true => Queue::Main,
+            false => Queue::Small,
+        };
+        let wanted = self.growth(self.queue_for(old, next), hash, draft);
         let full = Error::Full {
             wanted_bytes: wanted,
             limit_bytes: self.account.limit(),
         };
-        let evictable = self.log.committed_bytes();
-        if !self.account.could_fit(wanted, evictable) {
-            self.account.starve();
-            return Err(full);
-        }
-        if !self.make_room(now, |table| table.growth(hash, draft)) {
-            self.settle();
-            return Err(full);
-        }
-        let ghost = self.ghost.take(hash);
-        // Eviction may have taken the old entry, also in a round before.
-        let (old, new) = loop {
-            let old = self.find(hash, draft.key);
-            let (queue, frequency) = match old {
-                Some(old) => {
-                    let frequency = self.log.header(old).frequency() + 1;
-                    (self.log.queue_of(old), frequency.min(FREQUENCY_MAX))
-                }
-                None if ghost => (Queue::Main, 0),
-                None => (Queue::Small, 0),
+        if !self.account.try_reserve(wanted) {
+            let evictable = self.log.committed_bytes();
+            if !self.account.could_fit(wanted, evictable) {
+                self.account.starve();
+                return Err(full);
+            }
+            let most = |table: &Table| {
+                let growths = Queue::ALL.map(|queue| table.growth(queue, hash, draft));
+                growths[0].max(growths[1])
             };
-            if let Some(new) = self.log.append(queue, draft, frequency) {
-                break (old, new);
+            if !self.make_room(now, most) {
+                self.settle();
+                return Err(full);
+            }
+            // Eviction may have taken the old entry.
+            old = self.find(hash, draft.key);
+        }
+        let new = loop {
+            let frequency = old.map_or(0, |old| self.log.header(old).frequency() + 1);
+            let frequency = frequency.min(FREQUENCY_MAX);
+            if let Some(new) = self.log.append(self.queue_for(old, next), draft, frequency) {
+                break new;
             }
             // Slots, or the system's memory, have run out before the budget.
             if self.evict_one(now, false) == Evicted::Nothing {
                 self.settle();
                 return Err(full);
             }
+            old = self.find(hash, draft.key);
         };
         let mut expires_before = None;
         if let Some(old) = old {
@@ -403,16 +476,20 @@ impl Table {
         Ok(())
     }
 
+    /// The queue of an entry that takes the place of `old`; `next` if there is none.
+    fn queue_for(&self, old: Option<u32>, next: Queue) -> Queue {
+        old.map_or(next, |old| self.log.queue_of(old))
+    }
+
     /// The most that [`Table::append`] may add to the committed bytes.
-    fn growth(&self, hash: u32, draft: &Draft<'_>) -> u64 {
-        let log = Queue::ALL.map(|queue| self.log.growth(queue, draft));
+    fn growth(&self, queue: Queue, hash: u32, draft: &Draft<'_>) -> u64 {
         let partitions = if self.partitions.is_empty() {
             u64::from(PARTITION_COUNT) * 8
         } else {
             0
         };
         let timer = self.wheel.growth();
-        log[0].max(log[1]) + self.index.growth(hash) + partitions + timer
+        self.log.growth(queue, draft) + self.index.growth(hash) + partitions + timer
     }
 
     /// Removes a key; whether it was there and alive.
@@ -452,6 +529,13 @@ impl Table {
         self.watched = watched;
     }
 
+    /// Whether [`Table::take_gone`] would tell of anything.
+    #[must_use]
+    #[inline]
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// What has expired or was evicted since it was last asked for.
     pub fn take_gone(&mut self) -> Vec<Gone> {
         std::mem::take(&mut self.gone)
@@ -476,11 +560,13 @@ impl Table {
         }
     }
 
+    #[inline]
     fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         self.index.find(hash, |handle| self.log.key(handle) == key)
     }
 
     /// The entry of a key, unless its time has come; then it is removed.
+    #[inline]
     fn find_live(&mut self, key: &[u8], now: UnixMs) -> Option<u32> {
         let handle = self.find(self.hasher.hash(key), key)?;
         if !self.log.is_expired(handle, now) {
@@ -549,6 +635,7 @@ impl Table {
     }
 
     /// Adds an item to the wheel unless the one of the entry before comes early enough.
+    #[inline]
     fn set_timer(&mut self, hash: u32, handle: u32, before: Option<UnixMs>, now: UnixMs) {
         if let Some(at) = self.log.expires_at(handle)
             && before.is_none_or(|before| at < before)
@@ -562,6 +649,7 @@ impl Table {
     }
 
     /// Everything that grows; what a table takes at rest is part of the process's own need.
+    #[inline]
     fn committed_bytes(&self) -> u64 {
         self.log.committed_bytes()
             + self.index.bytes()
@@ -572,6 +660,7 @@ impl Table {
     }
 
     /// Tells the budget what is committed now.
+    #[inline]
     fn settle(&mut self) {
         self.account.settle(self.committed_bytes());
     }

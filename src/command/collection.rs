@@ -230,9 +230,8 @@ impl Collection {
 
     fn add(&mut self, member: &[u8]) {
         if let Items::Set(set) = &mut self.items
-            && !set.contains(member)
+            && set.insert(member.into())
         {
-            set.insert(member.into());
             self.count_in(member);
         }
     }
@@ -277,12 +276,10 @@ impl Collection {
         if at > list.len() || removed > list.len() - at {
             return;
         }
-        let gone: Vec<Piece> = if at == 0 && removed <= 1 {
-            list.drain(..removed).collect()
-        } else if removed == 1 {
-            list.remove(at).into_iter().collect()
-        } else {
-            list.drain(at..at + removed).collect()
+        let gone: Vec<Piece> = match removed {
+            0 => Vec::new(),
+            1 => list.remove(at).into_iter().collect(),
+            _ => list.drain(at..at + removed).collect(),
         };
         let inserted = splice
             .inserted

@@ -119,6 +119,7 @@ pub struct Entry {
 impl Entry {
     /// The version of the value, which clients see as the ETag.
     #[must_use]
+    #[inline]
     pub fn etag(&self) -> Version {
         self.tag.unwrap_or(self.version)
     }

@@ -1,13 +1,12 @@
 //! Hashes: fields with a value each.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
+use rapidhash::RapidHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::collection::{Delta, Item, View};
-use super::operation::{Change, check_answer, lengths, owned};
+use super::operation::{Change, check_answer, first_of_each, lengths, owned};
 use super::random::{distinct, repeated};
 use super::set::scan;
 use super::{Error, Limits, counter, decimal};
@@ -161,18 +160,10 @@ fn one(field: &Bytes, value: Bytes, answer: Answer) -> (Change, Answer) {
 }
 
 fn set(hash: View<'_>, pairs: &[(Bytes, Bytes)]) -> (Change, Answer) {
-    // Of a field that comes twice the last value stays.
-    let mut places: HashMap<&[u8], usize> = HashMap::new();
-    let mut set: Vec<(Bytes, Bytes)> = Vec::with_capacity(pairs.len());
-    for (field, value) in pairs {
-        match places.get(&field[..]) {
-            Some(place) => set[*place].1 = value.clone(),
-            None => {
-                places.insert(field, set.len());
-                set.push((field.clone(), value.clone()));
-            }
-        }
-    }
+    let set = match pairs {
+        [one] => vec![one.clone()],
+        _ => last_of_each(pairs),
+    };
     let created = set
         .iter()
         .filter(|(field, _)| !hash.contains(field))
@@ -182,13 +173,26 @@ fn set(hash: View<'_>, pairs: &[(Bytes, Bytes)]) -> (Change, Answer) {
     (change, Answer::Integer(created as i64))
 }
 
+/// Of a field that comes twice the last value stays, in the first place.
+fn last_of_each(pairs: &[(Bytes, Bytes)]) -> Vec<(Bytes, Bytes)> {
+    let mut places: RapidHashMap<&[u8], usize> = RapidHashMap::default();
+    let mut last: Vec<(Bytes, Bytes)> = Vec::with_capacity(pairs.len());
+    for (field, value) in pairs {
+        match places.get(&field[..]) {
+            Some(place) => last[*place].1 = value.clone(),
+            None => {
+                places.insert(field, last.len());
+                last.push((field.clone(), value.clone()));
+            }
+        }
+    }
+    last
+}
+
 fn remove(hash: View<'_>, fields: &[Bytes]) -> (Change, Answer) {
-    let mut seen = std::collections::HashSet::new();
+    let mut first = first_of_each(fields);
     let there = fields.iter().filter(|field| hash.contains(field));
-    let removed: Vec<Bytes> = there
-        .filter(|field| seen.insert(&field[..]))
-        .cloned()
-        .collect();
+    let removed: Vec<Bytes> = there.filter(|field| first(field)).cloned().collect();
     let count = removed.len();
     let change = match count {
         0 => Change::None,

@@ -196,6 +196,12 @@ fn pop(
         End::Left => 0,
         End::Right => list.len() - wanted,
     };
+    if count.is_none() && list.len() > 1 {
+        let popped = list
+            .nth(at)
+            .map_or(Answer::Nothing, |(e, _)| Answer::Bytes(owned(e)));
+        return Ok((splice(at, 1, Vec::new()), popped));
+    }
     let mut popped: Vec<Bytes> = list.range(at, wanted).map(owned).collect();
     check_answer(lengths(&popped), limits)?;
     if end == End::Right {

@@ -5,6 +5,7 @@
 //! an expiry) is done once, in [`apply`](super::apply).
 
 use bytes::Bytes;
+use rapidhash::RapidHashSet;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
@@ -157,6 +158,13 @@ pub(super) fn lengths(items: &[Bytes]) -> usize {
         .iter()
         .map(|item| item.len() + size_of::<Bytes>())
         .sum()
+}
+
+/// Says of each of `items`, asked for in their order, whether it has not come before.
+pub(super) fn first_of_each<'a>(items: &'a [Bytes]) -> impl FnMut(&&'a Bytes) -> bool {
+    let mut seen = RapidHashSet::default();
+    let alone = items.len() == 1;
+    move |item| alone || seen.insert(&item[..])
 }
 
 /// A copy that outlives the table's lock.

@@ -1,13 +1,11 @@
 //! Sets: members without an order, each once.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::collection::{Delta, View};
-use super::operation::{Change, check_answer, lengths, owned};
+use super::operation::{Change, check_answer, first_of_each, lengths, owned};
 use super::random::{distinct, repeated};
 use super::{Error, Limits};
 
@@ -68,15 +66,15 @@ impl Operation {
         let read = |answer| Ok((Change::None, answer));
         match self {
             Operation::Add(members) => {
-                let mut seen = HashSet::new();
+                let mut first = first_of_each(members);
                 let new = members.iter().filter(|member| !set.contains(member));
-                let added = new.filter(|member| seen.insert(&member[..])).cloned();
+                let added = new.filter(|member| first(member)).cloned();
                 Ok(changed(set, Vec::new(), added.collect()))
             }
             Operation::Remove(members) => {
-                let mut seen = HashSet::new();
+                let mut first = first_of_each(members);
                 let there = members.iter().filter(|member| set.contains(member));
-                let removed = there.filter(|member| seen.insert(&member[..])).cloned();
+                let removed = there.filter(|member| first(member)).cloned();
                 Ok(changed(set, removed.collect(), Vec::new()))
             }
             Operation::Contains(members) => {

@@ -83,6 +83,7 @@ impl Account {
     }
 
     /// Takes `bytes` more if all claims then stay within the limit.
+    #[inline]
     pub(super) fn try_reserve(&mut self, bytes: u64) -> bool {
         let wanted = self.committed.saturating_add(bytes);
         let more = wanted.max(self.floor) - self.committed.max(self.floor);
@@ -117,6 +118,7 @@ impl Account {
     }
 
     /// Sets what is held to what was measured.
+    #[inline]
     pub(super) fn settle(&mut self, actual: u64) {
         if actual == self.committed {
             return;

@@ -74,6 +74,7 @@ pub(super) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(super) fn read(bytes: &[u8]) -> Header {
         Header {
             meta: read_u32(bytes, 0),
@@ -86,32 +87,39 @@ impl Header {
         bytes[4..8].copy_from_slice(&self.place.to_le_bytes());
     }
 
+    #[inline]
     pub(super) fn is_dead(self) -> bool {
         self.meta & DEAD != 0
     }
 
+    #[inline]
     pub(super) fn expires(self) -> bool {
         self.meta & EXPIRES != 0
     }
 
     /// Whether it stands for a value that was deleted.
+    #[inline]
     pub(super) fn is_tombstone(self) -> bool {
         self.meta >> KIND_SHIFT & 31 == Kind::Tombstone as u32
     }
 
+    #[inline]
     pub(super) fn is_external(self) -> bool {
         self.meta & EXTERNAL != 0
     }
 
+    #[inline]
     pub(super) fn frequency(self) -> u8 {
         (self.meta >> FREQUENCY_SHIFT & 3) as u8
     }
 
+    #[inline]
     pub(super) fn partition(self) -> PartitionId {
         PartitionId((self.place >> PARTITION_SHIFT & LOW_12) as u16)
     }
 
     /// Bytes that the value takes in the segment.
+    #[inline]
     pub(super) fn inline_bytes(self) -> usize {
         if self.is_external() {
             4
@@ -120,18 +128,22 @@ impl Header {
         }
     }
 
+    #[inline]
     pub(super) fn key_bytes(self) -> usize {
         (self.place & LOW_12) as usize + 1
     }
 
+    #[inline]
     fn node_at(self) -> usize {
         FIXED_BYTES + if self.expires() { 8 } else { 0 }
     }
 
+    #[inline]
     fn tag_at(self) -> usize {
         self.node_at() + if self.meta & WIDE_NODE != 0 { 4 } else { 0 }
     }
 
+    #[inline]
     fn key_at(self) -> usize {
         self.tag_at()
             + if self.meta & TAGGED != 0 {
@@ -141,6 +153,7 @@ impl Header {
             }
     }
 
+    #[inline]
     fn tag(self, bytes: &[u8]) -> Option<Version> {
         let at = self.tag_at();
         (self.meta & TAGGED != 0).then(|| Version {
@@ -149,17 +162,20 @@ impl Header {
         })
     }
 
+    #[inline]
     fn value_at(self) -> usize {
         self.key_at() + self.key_bytes()
     }
 
     /// Bytes of the whole entry, padding included.
+    #[inline]
     pub(super) fn size(self) -> usize {
         (self.value_at() + self.inline_bytes()).next_multiple_of(ALIGN)
     }
 
     /// Whether an entry with this header can take the place of one with `other`: everything lies
     /// at the same offsets, and neither has a value elsewhere.
+    #[inline]
     pub(super) fn fits_in_place_of(self, other: Header) -> bool {
         let shape = EXPIRES | WIDE_NODE | TAGGED;
         !self.is_external()
@@ -174,29 +190,35 @@ impl Header {
         self.is_external() && other.is_external() && self.size() == other.size()
     }
 
+    #[inline]
     pub(super) fn key(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.key_at()..self.value_at()]
     }
 
     /// The value as it lies in the segment.
+    #[inline]
     pub(super) fn inline_value(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.value_at()..self.value_at() + self.inline_bytes()]
     }
 
     /// The number of the external value.
+    #[inline]
     pub(super) fn external_number(self, bytes: &[u8]) -> u32 {
         read_u32(bytes, self.value_at())
     }
 
+    #[inline]
     pub(super) fn expires_at(self, bytes: &[u8]) -> Option<UnixMs> {
         self.expires().then(|| UnixMs(read_u64(bytes, FIXED_BYTES)))
     }
 
+    #[inline]
     pub(super) fn is_expired(self, bytes: &[u8], now: UnixMs) -> bool {
         self.expires_at(bytes).is_some_and(|at| at <= now)
     }
 
     /// The entry as callers see it; `data` is its value, wherever that lies.
+    #[inline]
     pub(super) fn entry<'a>(self, bytes: &[u8], data: &'a [u8], nodes: &Nodes) -> EntryRef<'a> {
         let kind = (self.meta >> KIND_SHIFT & 0x1f) as u8;
         let node = if self.meta & WIDE_NODE != 0 {
@@ -220,6 +242,7 @@ impl Header {
 }
 
 /// Sets the frequency of the entry at the start of `bytes`.
+#[inline]
 pub(super) fn set_frequency(bytes: &mut [u8], frequency: u8) {
     let meta = read_u32(bytes, 0) & !(3 << FREQUENCY_SHIFT);
     let meta = meta | u32::from(frequency.min(FREQUENCY_MAX)) << FREQUENCY_SHIFT;
@@ -329,12 +352,14 @@ impl<'a> Draft<'a> {
     }
 }
 
+#[inline]
 fn read_u32(bytes: &[u8], at: usize) -> u32 {
     let mut number = [0; 4];
     number.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(number)
 }
 
+#[inline]
 fn read_u64(bytes: &[u8], at: usize) -> u64 {
     let mut number = [0; 8];
     number.copy_from_slice(&bytes[at..at + 8]);

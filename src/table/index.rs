@@ -25,6 +25,7 @@ impl Hasher {
     }
 
     /// 32 bits are all that anybody uses: index, timers and ghosts.
+    #[inline]
     pub(super) fn hash(&self, key: &[u8]) -> u32 {
         (rapidhash_v3_seeded(key, &self.0) >> 32) as u32
     }
@@ -64,10 +65,12 @@ impl Index {
         self.stripes.iter().map(HashTable::len).sum()
     }
 
+    #[inline]
     fn stripe(&self, hash: u32) -> usize {
         usize::from(self.shares[(hash >> 22) as usize])
     }
 
+    #[inline]
     pub(super) fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         self.stripes[self.stripe(hash)]
             .find(spread(hash), |handle| is(*handle))
@@ -75,6 +78,7 @@ impl Index {
     }
 
     /// Bytes that the next insertion of this hash may allocate.
+    #[inline]
     pub(super) fn growth(&self, hash: u32) -> u64 {
         let stripe = &self.stripes[self.stripe(hash)];
         if stripe.len() < stripe.capacity() {
@@ -94,6 +98,7 @@ impl Index {
     }
 
     /// Puts one handle in the place of another; whether that was there.
+    #[inline]
     pub(super) fn replace(&mut self, hash: u32, old: u32, new: u32) -> bool {
         let at = self.stripe(hash);
         let found = self.stripes[at].find_mut(spread(hash), |handle| *handle == old);
@@ -129,6 +134,7 @@ impl Index {
 
 /// Widens a hash for the stripe's table, which takes its position from the low bits and its
 /// fingerprint from the upper seven; the stripe has used the upper ten already.
+#[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -20,6 +20,7 @@ impl Table {
             .unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn note_created(&mut self, partition: PartitionId) {
         if let Some(created) = self.created.get_mut(partition.index()) {
             *created = created.wrapping_add(1);
@@ -27,6 +28,7 @@ impl Table {
     }
 
     /// Whether an entry is one that a client would see.
+    #[inline]
     pub(super) fn is_value(&self, handle: u32, now: UnixMs) -> bool {
         !self.log.header(handle).is_tombstone() && !self.log.is_expired(handle, now)
     }

@@ -114,6 +114,7 @@ impl Log {
     }
 
     /// What all of it holds committed.
+    #[inline]
     pub(super) fn committed_bytes(&self) -> u64 {
         let lists = self.slots.capacity() * size_of::<Option<Segment>>();
         // A node of either map holds up to eleven pairs of 8 and 4 bytes, and is half full or more.
@@ -146,49 +147,59 @@ impl Log {
         1 << (32 - self.offset_bits)
     }
 
+    #[inline]
     fn handle(&self, slot: u32, offset: usize) -> u32 {
         slot << self.offset_bits | (offset / ALIGN) as u32
     }
 
+    #[inline]
     fn locate(&self, handle: u32) -> (u32, usize) {
         let offset = (handle & ((1 << self.offset_bits) - 1)) as usize * ALIGN;
         (handle >> self.offset_bits, offset)
     }
 
+    #[inline]
     fn segment(&self, slot: u32) -> Option<&Segment> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    #[inline]
     fn segment_mut(&mut self, slot: u32) -> Option<&mut Segment> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
     /// The bytes from an entry on. Handles come from the index or a walk, so there is one; were
     /// there none, zeros would read as an entry without a value.
+    #[inline]
     fn bytes(&self, handle: u32) -> &[u8] {
         let (slot, offset) = self.locate(handle);
         self.segment(slot).map_or(&[0; 64], |s| s.at(offset))
     }
 
+    #[inline]
     pub(super) fn header(&self, handle: u32) -> Header {
         Header::read(self.bytes(handle))
     }
 
+    #[inline]
     pub(super) fn key(&self, handle: u32) -> &[u8] {
         let bytes = self.bytes(handle);
         Header::read(bytes).key(bytes)
     }
 
+    #[inline]
     pub(super) fn is_expired(&self, handle: u32, now: UnixMs) -> bool {
         let bytes = self.bytes(handle);
         Header::read(bytes).is_expired(bytes, now)
     }
 
+    #[inline]
     pub(super) fn expires_at(&self, handle: u32) -> Option<UnixMs> {
         let bytes = self.bytes(handle);
         Header::read(bytes).expires_at(bytes)
     }
 
+    #[inline]
     pub(super) fn entry(&self, handle: u32, nodes: &Nodes) -> EntryRef<'_> {
         let bytes = self.bytes(handle);
         let header = Header::read(bytes);
@@ -200,6 +211,7 @@ impl Log {
         entry
     }
 
+    #[inline]
     fn value<'a>(&'a self, header: Header, bytes: &'a [u8]) -> &'a [u8] {
         if header.is_external() {
             self.externals.get(header.external_number(bytes))
@@ -209,6 +221,7 @@ impl Log {
     }
 
     /// Bytes of key and value.
+    #[inline]
     pub(super) fn data_bytes(&self, handle: u32) -> u64 {
         let bytes = self.bytes(handle);
         let header = Header::read(bytes);
@@ -221,6 +234,7 @@ impl Log {
     }
 
     /// The entry's bytes, external value included: its weight in its queue.
+    #[inline]
     fn weight(&self, handle: u32) -> u64 {
         let bytes = self.bytes(handle);
         let header = Header::read(bytes);
@@ -232,11 +246,13 @@ impl Log {
         (header.size() + external) as u64
     }
 
+    #[inline]
     pub(super) fn queue_of(&self, handle: u32) -> Queue {
         let (slot, _) = self.locate(handle);
         self.segment(slot).map_or(Queue::Small, |s| s.queue)
     }
 
+    #[inline]
     pub(super) fn set_frequency(&mut self, handle: u32, frequency: u8) {
         let (slot, offset) = self.locate(handle);
         if let Some(segment) = self.segment_mut(slot) {
@@ -342,6 +358,7 @@ impl Log {
         Some(handle)
     }
 
+    #[inline]
     fn weigh_in(&mut self, queue: Queue, weight: u64) {
         let queue = &mut self.queues[queue as usize];
         queue.bytes += weight;

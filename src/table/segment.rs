@@ -53,29 +53,35 @@ impl Segment {
         })
     }
 
+    #[inline]
     pub(super) fn used(&self) -> usize {
         self.used
     }
 
+    #[inline]
     pub(super) fn live(&self) -> usize {
         self.live
     }
 
     /// Bytes of the pages that were ever written to.
+    #[inline]
     pub(super) fn touched(&self) -> usize {
         self.touched
     }
 
+    #[inline]
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.memory.len() - self.used >= bytes
     }
 
     /// What an append would add to [`Segment::touched`].
+    #[inline]
     pub(super) fn growth(&self, bytes: usize) -> usize {
         pages(self.used + bytes).saturating_sub(self.touched)
     }
 
     /// The offset of a new live entry of that size, which the caller writes now.
+    #[inline]
     pub(super) fn push(&mut self, bytes: usize) -> usize {
         let offset = self.used;
         self.used += bytes;
@@ -85,14 +91,17 @@ impl Segment {
     }
 
     /// The bytes from an entry on.
+    #[inline]
     pub(super) fn at(&self, offset: usize) -> &[u8] {
         &self.memory[offset..]
     }
 
+    #[inline]
     pub(super) fn at_mut(&mut self, offset: usize) -> &mut [u8] {
         &mut self.memory[offset..]
     }
 
+    #[inline]
     pub(super) fn header(&self, offset: usize) -> Header {
         Header::read(self.at(offset))
     }

@@ -35,7 +35,7 @@ use crate::live::Hub;
 use crate::replication::{
     Change, Done, Keep, Lane, Lanes, Operations, Remembered, Ticket, encode_delta, encode_put,
 };
-use crate::table::{Cursor, Stats, Table};
+use crate::table::{Cursor, Spot, Stats, Table};
 use crate::version::{Hlc, HlcSource, NodeId, TAKEOVER_MS, Version};
 
 /// Operations that nodes named: longer than any request may take.
@@ -332,6 +332,7 @@ impl Core {
         }
     }
 
+    #[inline]
     pub(super) fn read<R>(
         &mut self,
         partition: PartitionId,
@@ -367,20 +368,24 @@ impl Core {
         if *frozen {
             return Ok(Outcome::Elsewhere);
         }
-        let sinks = Arc::clone(sinks);
+        // Without copies nothing is sent, and the table may change while the role is looked at.
+        let sinks = (!sinks.is_empty()).then(|| Arc::clone(sinks));
         if let Some(id) = operation
             && let Some(known) = self.operations.get(id)
             && known.done.fits(command)
         {
             return Ok(again(known, command, self.table.peek(key, now)));
         }
-        let present = self.table.peek(key, now);
+        let spot = self.table.spot(key);
+        let present = self.table.peek_at(spot, now);
         let previous = present.map(|entry| entry.version);
         let current = present.filter(|entry| entry.kind != Kind::Tombstone);
-        // Of an open collection only what changes is sent.
-        let grown = command.bytes() + current.map_or(0, |entry| entry.data.len());
-        if let Some(lane) = sinks.all().find(|lane| !lane.has_room(grown)) {
-            return Err(Error::Backlog(lane.node()));
+        if let Some(sinks) = &sinks {
+            // Of an open collection only what changes is sent.
+            let grown = command.bytes() + current.map_or(0, |entry| entry.data.len());
+            if let Some(lane) = sinks.all().find(|lane| !lane.has_room(grown)) {
+                return Err(Error::Backlog(lane.node()));
+            }
         }
         let (versions, node) = (&mut self.versions, self.setup.node);
         let mut next = || Version {
@@ -391,7 +396,7 @@ impl Core {
         let key = command.key().as_bytes();
         let sent = match (effect, previous) {
             (Effect::Change(changed), Some(previous)) => {
-                if !self.table.change(partition, key, &changed, now)? {
+                if !self.table.change_at(spot, partition, key, &changed, now)? {
                     // It was here a moment ago, under this very lock.
                     return Err(Error::Internal);
                 }
@@ -404,11 +409,11 @@ impl Core {
             }
         };
         if let Sent::Whole(_, entry) = &sent {
-            self.store(partition, key, entry, now)?;
+            self.store(spot, partition, key, entry, now)?;
         }
         self.tell_applied(key, &sent, now);
         let done = operation.and_then(|id| Some((id, Done::of(&reply)?)));
-        let ticket = self.send(partition, key, &sent, done.as_ref(), &sinks);
+        let ticket = sinks.and_then(|to| self.send(partition, key, &sent, done.as_ref(), &to));
         if let Some((id, done)) = done {
             let ticket = ticket.clone();
             let remembered = Remembered {
@@ -432,6 +437,7 @@ impl Core {
     /// Puts an entry, or, for a delete that nobody else has to hear of, takes it away.
     fn store(
         &mut self,
+        spot: Spot,
         partition: PartitionId,
         key: &[u8],
         entry: &Entry,
@@ -441,7 +447,7 @@ impl Core {
             self.table.remove(key, now);
             return Ok(());
         }
-        let put = self.table.put(partition, key, entry.as_ref(), now);
+        let put = self.table.put_at(spot, partition, key, entry.as_ref(), now);
         if put.is_err() && entry.kind == Kind::Tombstone {
             // No room even for that: at least the value must go.
             self.table.remove(key, now);

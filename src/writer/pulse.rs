@@ -28,6 +28,7 @@ impl Default for Pulse {
 impl Pulse {
     /// Whether this node may answer now.
     #[must_use]
+    #[inline]
     pub fn is_fresh(&self, now: UnixMs) -> bool {
         now.0 <= self.0.load(Ordering::Relaxed)
     }

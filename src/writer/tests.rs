@@ -156,28 +156,33 @@ async fn what_waits_is_applied_in_order() {
 }
 
 #[tokio::test]
-async fn nobody_overtakes_who_waits() {
+async fn who_waits_is_not_waited_for() {
     let writer = writer();
     let first = queue(&writer, put("key", "1")).await;
-    let second = put("key", "2");
-    assert_eq!(writer.apply_inline(place(&second), &second, None), None);
-    // Not even for another key: its turn comes behind.
-    let other = put("other", "2");
-    assert_eq!(writer.apply_inline(place(&other), &other, None), None);
-    let behind = tokio::spawn({
-        let (writer, second) = (writer.clone(), second.clone());
-        async move { writer.apply(place(&second), &second, None).await }
-    });
-    while writer.counters().waiting < 2 {
-        tokio::task::yield_now().await;
-    }
+    let second = queue(&writer, put("key", "2")).await;
+    // Nobody has heard of those yet: what comes now may be before them.
+    let ahead = version_of(now(&writer, &put("key", "0")));
+    assert_eq!(value(&writer, "key"), Some("0".into()));
     start(&writer).await;
     let first = version_of(patient(first).await.unwrap());
-    let behind = version_of(patient(behind).await.unwrap());
-    assert!(first < behind);
+    let second = version_of(patient(second).await.unwrap());
+    assert!(ahead < first && first < second);
     assert_eq!(value(&writer, "key"), Some("2".into()));
-    // The queue is empty: inline again.
-    assert!(writer.apply_inline(place(&second), &second, None).is_some());
+}
+
+#[tokio::test]
+async fn a_lock_that_is_held_sends_writes_to_the_queue() {
+    let writer = writer();
+    let command = put("key", "1");
+    {
+        let _held = writer.0.core.lock();
+        assert_eq!(writer.apply_inline(place(&command), &command, None), None);
+    }
+    assert!(
+        writer
+            .apply_inline(place(&command), &command, None)
+            .is_some()
+    );
 }
 
 #[tokio::test]

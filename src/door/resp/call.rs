@@ -52,6 +52,7 @@ const TOGETHER_MAX: usize = 64;
 
 impl Call<'_> {
     /// A key that a client sent, which it can keep.
+    #[inline]
     pub(super) fn key(&self, taken: &Taken<'_>, index: usize) -> Result<Key, Refusal> {
         let bytes_max = self.shared.context.config.key_bytes_max;
         Ok(Key::new(taken.bytes(index), bytes_max)?)
@@ -414,6 +415,7 @@ pub(super) fn unknown_subcommand(call: Call<'_>, arguments: Arguments<'_>) -> An
 }
 
 /// The command that a request names, and the subcommand if there is one.
+#[inline]
 pub(super) fn resolve(arguments: &Arguments<'_>) -> Result<&'static Entry, Refusal> {
     let table = &*TABLE;
     let name = &arguments[0];

@@ -47,6 +47,7 @@ impl Pause {
     }
 
     /// Whether a command has to wait, which may be a write.
+    #[inline]
     pub(super) fn holds(&self, is_write: bool) -> bool {
         if !self.active.load(Ordering::Relaxed) {
             return false;

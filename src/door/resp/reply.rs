@@ -82,18 +82,21 @@ impl Out {
         self.bytes.is_empty()
     }
 
+    #[inline]
     fn line(&mut self, mark: u8, text: &[u8]) {
         self.bytes.push(mark);
         self.bytes.extend_from_slice(text);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
+    #[inline]
     fn count(&mut self, mark: u8, count: usize) {
         let mut digits = itoa::Buffer::new();
         self.line(mark, digits.format(count).as_bytes());
     }
 
     /// `OK`.
+    #[inline]
     pub(super) fn ok(&mut self) {
         self.bytes.extend_from_slice(b"+OK\r\n");
     }
@@ -116,6 +119,7 @@ impl Out {
     }
 
     /// A whole number.
+    #[inline]
     pub(super) fn integer(&mut self, value: i64) {
         let mut digits = itoa::Buffer::new();
         self.line(b':', digits.format(value).as_bytes());
@@ -132,6 +136,7 @@ impl Out {
     }
 
     /// Bytes.
+    #[inline]
     pub(super) fn bulk(&mut self, data: &[u8]) {
         self.bytes.reserve(data.len() + 16);
         self.count(b'$', data.len());
@@ -151,6 +156,7 @@ impl Out {
     }
 
     /// No value, where there would be bytes.
+    #[inline]
     pub(super) fn null(&mut self) {
         let form: &[u8] = if self.is_resp3() {
             b"_\r\n"

@@ -205,6 +205,7 @@ impl Parser {
 
     /// The arguments of a request that is complete, in the buffer that it was found in.
     #[must_use]
+    #[inline]
     pub fn arguments<'a>(&'a self, buffer: &'a mut BytesMut, length: usize) -> Arguments<'a> {
         Arguments {
             buffer,
@@ -220,6 +221,7 @@ impl Parser {
     }
 
     /// A request is over. Returns how many bytes it had.
+    #[inline]
     fn finish(&mut self) -> usize {
         self.state = State::Start;
         self.line_from = 0;
@@ -227,6 +229,7 @@ impl Parser {
     }
 
     /// Forgets the arguments of the last request.
+    #[inline]
     fn begin(&mut self) {
         self.places.clear();
         if self.places.capacity() > PLACES_KEPT {
@@ -368,6 +371,7 @@ pub struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// How many there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -380,6 +384,7 @@ impl<'a> Arguments<'a> {
 
     /// One of them, if there are so many.
     #[must_use]
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         self.places
             .get(index)
@@ -403,6 +408,7 @@ impl<'a> Arguments<'a> {
 
     /// Takes the request out of the buffer, so that its arguments can be kept without a copy.
     #[must_use]
+    #[inline]
     pub fn take(self) -> Taken<'a> {
         Taken {
             bytes: self.buffer.split_to(self.length).freeze(),
@@ -477,6 +483,7 @@ impl Taken<'_> {
 
     /// One of them, which shares the buffer's memory.
     #[must_use]
+    #[inline]
     pub fn bytes(&self, index: usize) -> Bytes {
         self.bytes.slice(self.places[index].range())
     }
@@ -492,6 +499,7 @@ impl Index<usize> for Taken<'_> {
 
 /// Removes a request from the front of a buffer that was `before` bytes long with it, unless its
 /// arguments were taken.
+#[inline]
 pub(super) fn consume(buffer: &mut BytesMut, length: usize, before: usize) {
     if buffer.len() == before {
         buffer.advance(length);

@@ -112,6 +112,7 @@ impl Session {
     }
 
     /// Whether the client may ask for this, and the node answers it yet.
+    #[inline]
     pub(super) fn admit(&mut self, shared: &Shared, entry: &Entry) -> Result<(), Refusal> {
         let access = &shared.context.access;
         if !access.is_open() && !entry.spec.flags.has(Flags::NO_AUTH) {

@@ -364,6 +364,7 @@ impl Table {
     }
 
     /// The command of that name, in whatever letters.
+    #[inline]
     pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
         let word = word(name);
         let mut slot = slot(word, name.len());
@@ -417,6 +418,7 @@ const WORD_BYTES: usize = 8;
 
 /// The first eight bytes of a name in small letters. Of names of one length that are no longer, no two
 /// have the same.
+#[inline]
 fn word(name: &[u8]) -> u64 {
     let word = match name {
         [] => 0,
@@ -447,6 +449,7 @@ fn small_letters(word: u64) -> u64 {
     word | capital >> 2
 }
 
+#[inline]
 fn slot(word: u64, len: usize) -> usize {
     let hash = (word ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (hash >> 48) as usize % SLOTS
@@ -490,7 +493,9 @@ mod tests {
             assert_eq!(small.to_le_bytes(), each);
             assert_eq!(word(&[byte]), u64::from(byte.to_ascii_lowercase()));
         }
-        for name in ["g", "ge", "get", "gets", "getse", "getset", "getrang", "getrange"] {
+        for name in [
+            "g", "ge", "get", "gets", "getse", "getset", "getrang", "getrange",
+        ] {
             for at in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 other[at] ^= 1;

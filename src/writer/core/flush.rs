@@ -190,7 +190,8 @@ impl Core {
             node: self.setup.node,
         };
         let gone = tombstone(version, now, self.setup.tombstone_ms);
-        if self.store(partition, key, &gone, now).is_err() {
+        let spot = self.table.spot(key);
+        if self.store(spot, partition, key, &gone, now).is_err() {
             return false;
         }
         flush.deleted += 1;

@@ -43,6 +43,9 @@ impl Core {
 
     /// What has expired or was evicted meanwhile. Copies say nothing of it: their owner does.
     pub(super) fn tell_gone(&mut self) {
+        if !self.table.has_gone() {
+            return;
+        }
         for gone in self.table.take_gone() {
             self.tell_one_gone(gone.partition, &gone.key, gone.version, gone.expired);
         }

@@ -108,7 +108,11 @@ impl Core {
                 settled.1 = ours
                     .filter(|_| !is_same)
                     .and_then(|ours| lost(ours, theirs.version));
-                if self.store(moved.partition, &moved.key, theirs, now).is_ok() {
+                let spot = self.table.spot(&moved.key);
+                if self
+                    .store(spot, moved.partition, &moved.key, theirs, now)
+                    .is_ok()
+                {
                     self.tell_stored(&moved.key, theirs.as_ref());
                     let sent = Sent::Whole(ours, theirs.clone());
                     settled.0 = self.send(moved.partition, &moved.key, &sent, None, &sinks);
