@@ -218,6 +218,9 @@ pub struct Config {
     pub watch_events_max: usize,
     /// Most bytes of these events.
     pub watch_bytes_max: usize,
+    /// Most bytes of the messages that wait for a subscriber of the Redis protocol; it is closed
+    /// rather than that it misses any.
+    pub pubsub_bytes_max: usize,
     /// Bytes of all that is listened to, and of all events that wait, on this node.
     pub live_bytes_max: usize,
     /// Longest message that is published, and longest one that comes in over a socket.
@@ -321,6 +324,7 @@ impl Default for Config {
             subscriptions_max: live.topics_max,
             watch_events_max: live.events_max,
             watch_bytes_max: live.event_bytes_max,
+            pubsub_bytes_max: 8 << 20,
             live_bytes_max: live.bytes_max,
             message_bytes_max: live.message_bytes_max,
             watch_heartbeat: Duration::from_secs(15),

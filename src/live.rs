@@ -258,9 +258,22 @@ impl Hub {
     /// [`Error::TooMany`].
     pub fn subscribe(&self) -> Result<Subscription, Error> {
         let limits = self.0.limits.load();
+        self.subscribe_within(limits.events_max, limits.event_bytes_max)
+    }
+
+    /// As [`Hub::subscribe`], where so many events, of so many bytes, may wait.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`].
+    pub fn subscribe_within(
+        &self,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<Subscription, Error> {
+        let limits = self.0.limits.load();
         let ring = Arc::new(Ring::new(Bounds {
-            events_max: limits.events_max,
-            bytes_max: limits.event_bytes_max,
+            events_max,
+            bytes_max,
         }));
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let mut rings = self.0.rings.lock();
@@ -303,6 +316,12 @@ impl Hub {
         let names = registry.channels().map(|(name, _)| name);
         let matches = |name: &&Bytes| pattern.is_none_or(|pattern| glob::matches(pattern, name));
         names.filter(matches).cloned().collect()
+    }
+
+    /// How many channels clients of this node listen to by name.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.0.registry.read().channels().count()
     }
 
     /// How many clients of this node listen to a channel by its name.
@@ -508,8 +527,12 @@ impl Hub {
         self.0.rings.lock().remove(&number);
     }
 
-    async fn known(&self, deadline: Instant) -> bool {
-        let version = self.0.version.load(Ordering::Acquire);
+    /// Grows with what is listened to here.
+    fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
+    }
+
+    async fn known(&self, version: u64, deadline: Instant) -> bool {
         self.0.relay.known(version, deadline).await
     }
 

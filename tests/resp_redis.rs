@@ -17,6 +17,8 @@ mod duel;
 mod in_process;
 #[path = "resp_redis/nodes.rs"]
 mod nodes;
+#[path = "resp_redis/pubsub.rs"]
+mod pubsub;
 #[path = "resp_redis/redis.rs"]
 mod redis;
 #[path = "resp_redis/wire.rs"]

@@ -269,6 +269,7 @@ impl Config {
         within("subscriptions-max", self.subscriptions_max, any.clone())?;
         within("watch-events-max", self.watch_events_max, any.clone())?;
         within("watch-bytes-max", self.watch_bytes_max, any.clone())?;
+        within("pubsub-bytes-max", self.pubsub_bytes_max, any.clone())?;
         within("live-bytes-max", self.live_bytes_max, any)?;
         let messages = 2 << 10..=MESSAGE_BYTES_LIMIT;
         within("message-bytes-max", self.message_bytes_max, messages)

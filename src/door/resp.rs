@@ -35,6 +35,7 @@ mod lists;
 mod number;
 mod pause;
 mod pretty;
+mod pubsub;
 mod queue;
 mod read;
 mod reply;
@@ -131,6 +132,7 @@ struct Shared {
     misunderstood: AtomicU64,
     dropped: Dropped,
     http_told: Mutex<Seldom>,
+    overrun_told: Mutex<Seldom>,
     begin: Mutex<Begin>,
 }
 
@@ -164,6 +166,7 @@ impl Shared {
             misunderstood: AtomicU64::new(0),
             dropped: Dropped::default(),
             http_told: Mutex::default(),
+            overrun_told: Mutex::default(),
             begin: Mutex::default(),
             context,
         }
@@ -188,6 +191,19 @@ impl Shared {
                 times,
                 "a connection to the Redis port speaks HTTP, and was closed: somebody may be making \
                  browsers send requests here"
+            );
+        }
+    }
+
+    /// A client that listens to more than it takes.
+    fn tell_of_overrun(&self, client: SocketAddr) {
+        if let Some(times) = self.overrun_told.lock().happened() {
+            tracing::warn!(
+                %client,
+                times,
+                bytes = self.context.config.pubsub_bytes_max,
+                "a client did not take the messages that it listens to, and was closed: more waited \
+                 for it than may (pubsub-bytes-max, or live-bytes-max of all together)"
             );
         }
     }

@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::event::Event;
 
@@ -61,9 +62,12 @@ pub(super) struct Ring {
     state: Mutex<State>,
     bounds: Bounds,
     closed: AtomicBool,
-    filled: Notify,
+    /// The task of the subscriber, if it waits.
+    waiting: AtomicWaker,
     /// Events that it lost.
     lost: AtomicU64,
+    /// Whether some of them are lost because they were not taken in time.
+    overrun: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +79,10 @@ struct State {
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.missed.is_none()
+    }
+
     fn miss(&mut self, count: u64) {
         self.missed = Some(self.missed.unwrap_or(0).saturating_add(count));
     }
@@ -98,8 +106,9 @@ impl Ring {
             state: Mutex::default(),
             bounds,
             closed: AtomicBool::new(false),
-            filled: Notify::new(),
+            waiting: AtomicWaker::new(),
             lost: AtomicU64::new(0),
+            overrun: AtomicBool::new(false),
         }
     }
 
@@ -114,6 +123,7 @@ impl Ring {
         if self.is_closed() {
             return 0;
         }
+        let was_empty = state.is_empty();
         let mut lost = 0;
         while state.events.len() >= events_max || state.bytes + bytes > bytes_max {
             if !state.shed(memory) {
@@ -136,7 +146,10 @@ impl Ring {
         }
         drop(state);
         self.lost.fetch_add(lost, Ordering::Relaxed);
-        self.filled.notify_one();
+        // Who has not taken the one before comes for this one as well.
+        if was_empty || lost > 0 && !self.overrun.swap(true, Ordering::AcqRel) {
+            self.waiting.wake();
+        }
         lost
     }
 
@@ -147,7 +160,7 @@ impl Ring {
     pub(super) fn miss(&self, count: u64) {
         self.state.lock().miss(count);
         self.lost.fetch_add(count, Ordering::Relaxed);
-        self.filled.notify_one();
+        self.waiting.wake();
     }
 
     /// The next event, if one waits.
@@ -163,15 +176,16 @@ impl Ring {
         Some(event)
     }
 
-    /// Waits until there may be something to pop, or nothing more comes.
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
+    /// Wakes this task, once, when there is something to pop after there was nothing, when events are
+    /// lost for the first time, or nothing more comes.
+    pub(super) fn wait(&self, waker: &Waker) {
+        self.waiting.register(waker);
     }
 
     /// Nothing more comes.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.filled.notify_one();
+        self.waiting.wake();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -179,8 +193,18 @@ impl Ring {
     }
 
     pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().is_empty()
+    }
+
+    /// How much waits; that something was lost counts as one.
+    pub(super) fn len(&self) -> usize {
         let state = self.state.lock();
-        state.events.is_empty() && state.missed.is_none()
+        state.events.len() + usize::from(state.missed.is_some())
+    }
+
+    /// Whether events were lost because they were not taken in time, or had no room.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.overrun.load(Ordering::Acquire)
     }
 
     /// How many events were lost here in all.
@@ -237,6 +261,7 @@ mod tests {
         let expected = [Event::Missed(2), message("3"), message("4")];
         assert_eq!(popped(&ring, &memory), expected);
         assert_eq!((memory.used(), ring.lost()), (0, 2));
+        assert!(ring.is_overrun());
         ring.push(message("5"), &memory);
         assert_eq!(popped(&ring, &memory), [message("5")]);
     }
@@ -282,5 +307,6 @@ mod tests {
         ring.miss(0);
         ring.miss(3);
         assert_eq!(popped(&ring, &memory), [Event::Missed(3)]);
+        assert!(!ring.is_overrun(), "it kept up");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
@@ -70,6 +71,12 @@ impl Subscription {
         true
     }
 
+    /// Whether it listens to this.
+    #[must_use]
+    pub fn has(&self, topic: &Topic) -> bool {
+        self.topics.contains(topic)
+    }
+
     /// What it listens to.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Topic> {
         self.topics.iter()
@@ -78,26 +85,49 @@ impl Subscription {
     /// Waits until all nodes that are connected to this one know what it listens to now, so that
     /// whatever happens on them from then on will come; false if they do not at the deadline.
     pub async fn known(&self, deadline: Instant) -> bool {
-        self.hub.known(deadline).await
+        self.knowing(deadline).await
+    }
+
+    /// As [`Subscription::known`], for whoever has to go on meanwhile.
+    pub fn knowing(&self, deadline: Instant) -> impl Future<Output = bool> + Send + use<> {
+        let hub = self.hub.clone();
+        let version = hub.version();
+        async move { hub.known(version, deadline).await }
     }
 
     /// The next event; `None` once the node stops. Nothing is lost if it is not waited for to the
     /// end.
     pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.try_next() {
-                return Some(event);
-            }
-            if self.ring.is_closed() {
-                return None;
-            }
-            self.ring.filled().await;
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Subscription::next`], for tasks that wait for other things as well.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if let Some(event) = self.try_next() {
+            return Poll::Ready(Some(event));
         }
+        self.ring.wait(cx.waker());
+        // It may have come just before.
+        match self.try_next() {
+            None if !self.ring.is_closed() => Poll::Pending,
+            event => Poll::Ready(event),
+        }
+    }
+
+    /// Lets the task be woken, once, if events are lost: for one that has no room for more now.
+    pub fn wake_if_overrun(&self, cx: &Context<'_>) {
+        self.ring.wait(cx.waker());
     }
 
     /// The next event, if one waits.
     pub fn try_next(&mut self) -> Option<Event> {
         self.ring.pop(&self.hub.0.memory)
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.ring.len()
     }
 
     /// Whether the node stops, and nothing waits that happened before.
@@ -106,7 +136,13 @@ impl Subscription {
         self.ring.is_closed() && self.ring.is_empty()
     }
 
-    /// How many events it lost because it did not keep up.
+    /// Whether it lost events because they were not taken in time, and not on their way here.
+    #[must_use]
+    pub fn is_overrun(&self) -> bool {
+        self.ring.is_overrun()
+    }
+
+    /// How many events it lost.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.ring.lost()

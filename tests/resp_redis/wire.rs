@@ -86,6 +86,27 @@ impl Wire {
         reply
     }
 
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// All that comes, up to the line behind this text.
+    pub(crate) async fn until(&mut self, text: &str) -> Vec<u8> {
+        let came = async {
+            loop {
+                let mut windows = self.pending.windows(text.len());
+                if windows.any(|window| window == text.as_bytes()) && self.pending.ends_with(b"\n")
+                {
+                    return;
+                }
+                self.more().await;
+            }
+        };
+        patient(&format!("{text:?}"), came).await;
+        std::mem::take(&mut self.pending)
+    }
+
     async fn reply(&mut self) -> Reply {
         let line = self.line().await;
         let (mark, text) = line.split_first().unwrap();

@@ -544,6 +544,15 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "pubsub-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Most bytes of messages that wait for a subscriber of the Redis protocol; it is closed then",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.pubsub_bytes_max = bytes),
+        show: |d| size(d.config.pubsub_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
         name: "live-bytes-max",
         group: LIMITS,
         placeholder: "SIZE",

@@ -414,6 +414,18 @@ pub(super) fn unknown_subcommand(call: Call<'_>, arguments: Arguments<'_>) -> An
     Err(Refusal::bytes(text))
 }
 
+/// As Redis answers a subcommand with more arguments than it takes.
+pub(super) fn wrong_subcommand(call: &Call<'_>, arguments: &Arguments<'_>) -> Refusal {
+    let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+    let sub = arguments.get(1).unwrap_or_default();
+    text.extend_from_slice(&sub[..sub.len().min(128)]);
+    text.extend_from_slice(b"'. Try ");
+    let command = call.entry.name.split('|').next().unwrap_or_default();
+    text.extend_from_slice(command.to_ascii_uppercase().as_bytes());
+    text.extend_from_slice(b" HELP.");
+    Refusal::bytes(text)
+}
+
 /// The command that a request names, and the subcommand if there is one.
 #[inline]
 pub(super) fn resolve(arguments: &Arguments<'_>) -> Result<&'static Entry, Refusal> {

@@ -105,6 +105,7 @@ fn flags(spec: &Spec) -> Vec<&'static str> {
         (Flags::EARLY, "stale"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
+        (Flags::PUBLISHES, "may_replicate"),
     ];
     let mut names: Vec<&str> = flags
         .into_iter()

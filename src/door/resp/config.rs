@@ -125,6 +125,10 @@ static PARAMETERS: &[Parameter] = &[
         change: Change::Only("no"),
     },
     fixed("bind", |shared| shared.bind().to_string()),
+    fixed("client-output-buffer-limit", |shared| {
+        let bytes = shared.context.config.pubsub_bytes_max;
+        format!("normal 0 0 0 slave 0 0 0 pubsub {bytes} 0 0")
+    }),
     fixed("client-query-buffer-limit", |shared| {
         shared.limits.request_bytes_max.to_string()
     }),

@@ -30,6 +30,7 @@ use super::Shared;
 use super::call::{Call, Flow, resolve};
 use super::clients::Registered;
 use super::failure::Refusal;
+use super::pubsub::Heard;
 use super::queue::{Queue, Touches};
 use super::reply::Out;
 use super::request::{self, Arguments, Parser, Step};
@@ -56,6 +57,10 @@ enum End {
     Http,
     /// Another connection wanted it.
     Killed,
+    /// It did not take the messages that it listens to.
+    Overrun,
+    /// It listens, and its token is not one any more.
+    Revoked,
     /// The rest of a request did not come.
     Slow,
     /// Nothing was asked for.
@@ -181,7 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.last_words.get_or_insert(End::Closed);
             }
             self.queue.poll(cx, &mut self.out);
-            let stop = self.work(cx);
+            let stop = match self.session.listening {
+                None => self.work(cx),
+                Some(_) => match self.hear_and_work(cx) {
+                    Ok(stop) => stop,
+                    Err(end) => return Poll::Ready(end),
+                },
+            };
             self.account();
             match self.flush(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -214,6 +225,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => Poll::Pending,
             };
         }
+    }
+
+    /// As [`Connection::work`], for a client that listens: what was published before a request came
+    /// comes before its reply.
+    fn hear_and_work(&mut self, cx: &mut Context<'_>) -> Result<Stop, End> {
+        self.hear(cx)?;
+        let stop = self.work(cx);
+        Ok(if self.hear(cx)? { Stop::Full } else { stop })
+    }
+
+    /// Writes what was published to the client; whether there may be more, for which there is no
+    /// room yet. Nothing follows its last words but what was published before the node stops.
+    fn hear(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.last_words.is_some() && !self.shared.clients.is_stopping() {
+            return Ok(false);
+        }
+        if self.session.is_stranger(&self.shared) {
+            return Err(End::Revoked);
+        }
+        let Some(listening) = &mut self.session.listening else {
+            return Ok(false);
+        };
+        let bytes_max = self.written + OUT_BYTES_MAX;
+        match listening.hear(cx, &mut self.out, bytes_max) {
+            Heard::All => {}
+            Heard::Some => return Ok(true),
+            Heard::Last => {
+                self.last_words.get_or_insert(End::Closed);
+            }
+            Heard::Overrun => {
+                self.shared.tell_of_overrun(self.session.client.address);
+                return Err(End::Overrun);
+            }
+        }
+        Ok(false)
     }
 
     /// Carries out what has come, as far as that goes.
@@ -275,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(entry)
         });
         if let Ok(entry) = &entry {
-            if shared.pause.holds(entry.spec.flags.has(Flags::WRITE)) && !entry.ends_pause() {
+            if shared.pause.holds(entry.spec.flags.has(Flags::PAUSED)) && !entry.ends_pause() {
                 let shared = Arc::clone(shared);
                 let mut over = Box::pin(async move { shared.pause.over().await });
                 if over.as_mut().poll(cx).is_pending() {
@@ -319,7 +365,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         (behind, start): (bool, usize),
         request_bytes: usize,
     ) {
-        let silent = matches!(self.session.replies, Replies::Off | Replies::Skip);
+        let silent = self.session.replies.are_silent() && !std::mem::take(&mut self.session.aloud);
         self.session.replies = match self.session.replies {
             Replies::SkipNext => Replies::Skip,
             Replies::Skip => Replies::On,
@@ -463,6 +509,8 @@ pub(super) struct Dropped {
     pub(super) refused: std::sync::atomic::AtomicU64,
     pub(super) http: std::sync::atomic::AtomicU64,
     pub(super) killed: std::sync::atomic::AtomicU64,
+    pub(super) overrun: std::sync::atomic::AtomicU64,
+    pub(super) revoked: std::sync::atomic::AtomicU64,
 }
 
 impl Dropped {
@@ -472,6 +520,8 @@ impl Dropped {
             End::Refused => &self.refused,
             End::Http => &self.http,
             End::Killed => &self.killed,
+            End::Overrun => &self.overrun,
+            End::Revoked => &self.revoked,
             End::Slow => &self.slow,
             End::Idle => &self.idle,
             End::NotReading => &self.not_reading,

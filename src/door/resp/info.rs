@@ -192,6 +192,10 @@ fn stats(shared: &Shared, out: &mut Section) {
     out.line("evicted_keys", figures.evictions);
     out.line("keyspace_hits", figures.hits);
     out.line("keyspace_misses", figures.misses);
+    let hub = shared.context.router.live();
+    out.line("pubsub_channels", hub.channel_count());
+    out.line("pubsub_patterns", hub.patterns());
+    out.line("pubsubshard_channels", 0);
     out.line("total_error_replies", figures.errors);
 }
 

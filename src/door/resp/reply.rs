@@ -206,7 +206,6 @@ impl Out {
     }
 
     /// So many replies follow, which nobody asked for.
-    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
     pub(super) fn push(&mut self, count: usize) {
         match self.protocol {
             Protocol::Resp2 => self.count(b'*', count),

@@ -116,10 +116,9 @@ impl Door {
     /// Whether it can be carried out without a connection, and yet.
     fn check(&self, entry: &Entry) -> Result<(), Refusal> {
         let flags = entry.spec.flags;
-        let listens = flags.has(Flags::PUBSUB) && !flags.has(Flags::FAST);
         let is_own = entry.group == "connection" && !WITHOUT_CONNECTION.contains(&entry.spec.name);
         let name = &entry.name;
-        if is_own || listens || name.ends_with("subscribe") || name == "monitor" {
+        if is_own || name.ends_with("subscribe") {
             return Err(Refusal::text(format!(
                 "ERR '{name}' is about a connection of the Redis protocol, and there is none here"
             )));

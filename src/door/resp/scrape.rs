@@ -55,7 +55,8 @@ pub(super) fn write(shared: &Shared, sheet: &mut Sheet) {
         "smache_resp_connections_dropped",
         "Connections closed there by this node: nothing was asked for, the rest of a request did not \
          come, replies were not taken, requests could not be read or kept, HTTP was spoken, another \
-         connection wanted it",
+         connection wanted it, messages of channels were not taken, or the token of a listener was \
+         taken back",
         [
             (reason("idle"), count(&dropped.idle)),
             (reason("slow"), count(&dropped.slow)),
@@ -63,6 +64,8 @@ pub(super) fn write(shared: &Shared, sheet: &mut Sheet) {
             (reason("refused"), count(&dropped.refused)),
             (reason("http"), count(&dropped.http)),
             (reason("killed"), count(&dropped.killed)),
+            (reason("overrun"), count(&dropped.overrun)),
+            (reason("revoked"), count(&dropped.revoked)),
         ],
     );
 }

@@ -9,6 +9,7 @@ use super::call::{Answered, Call, Flow};
 use super::clients::{About, Client};
 use super::failure::Refusal;
 use super::number;
+use super::pubsub::Listening;
 use super::reply::{Out, Protocol};
 use super::request::Arguments;
 use super::table::{Entry, Flags, Spec};
@@ -36,19 +37,21 @@ pub(super) const COMMANDS: &[Spec] = &[
             "O(1)",
             "Agrees on a protocol, and tells of the server.",
         ),
-    Spec::new("ping", -1, ping).fast().free().about(
-        "1.0.0",
-        "O(1)",
-        "Returns PONG, or the given string.",
-    ),
+    Spec::new("ping", -1, ping)
+        .fast()
+        .free()
+        .flags(Flags::WHILE_LISTENING)
+        .about("1.0.0", "O(1)", "Returns PONG, or the given string."),
     Spec::new("quit", -1, quit)
         .fast()
         .flags(Flags::NO_AUTH)
+        .flags(Flags::WHILE_LISTENING)
         .flags(Flags::EARLY)
         .about("1.0.0", "O(1)", "Closes the connection."),
     Spec::new("reset", 1, reset)
         .fast()
         .flags(Flags::NO_AUTH)
+        .flags(Flags::WHILE_LISTENING)
         .flags(Flags::EARLY)
         .about(
             "6.2.0",
@@ -77,6 +80,13 @@ pub(super) enum Replies {
     Skip,
 }
 
+impl Replies {
+    /// Whether the client wants no reply to the present command.
+    pub(super) fn are_silent(self) -> bool {
+        matches!(self, Replies::Off | Replies::Skip)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -85,6 +95,12 @@ pub(super) struct Session {
     pub(super) replies: Replies,
     /// Whether the connection ends when its replies are written.
     pub(super) closing: bool,
+    /// What it listens to, if to anything.
+    pub(super) listening: Option<Box<Listening>>,
+    /// How many listeners of this node it has told something since they had a turn.
+    pub(super) published: usize,
+    /// The present reply is written although the client wants none.
+    pub(super) aloud: bool,
     /// The token that the client has shown.
     pass: Option<Pass>,
 }
@@ -96,6 +112,9 @@ impl Session {
             protocol: Protocol::Resp2,
             replies: Replies::On,
             closing: false,
+            listening: None,
+            published: 0,
+            aloud: false,
             pass: None,
         }
     }
@@ -124,11 +143,19 @@ impl Session {
                 ))
             })?;
         }
+        if let Some(_listening) = &self.listening {
+            self.check_listening(entry)?;
+        }
         let early = entry.spec.flags.has(Flags::EARLY);
         if !early && !shared.context.readiness.serves() {
             return Err(Refusal::NOT_READY);
         }
         Ok(())
+    }
+
+    /// What it is told now it has asked to be told, also without replies.
+    pub(super) fn speak_up(&mut self) {
+        self.aloud = self.replies.are_silent();
     }
 
     fn speak(&mut self, protocol: Protocol, out: &mut Out) {
@@ -198,7 +225,13 @@ fn echo(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn ping(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
+    let listens = call.session.listening.is_some() && call.session.protocol == Protocol::Resp2;
     match arguments.len() {
+        count @ (1 | 2) if listens => {
+            call.out.array(2);
+            call.out.text("pong");
+            call.out.bulk(if count == 1 { b"" } else { &arguments[1] });
+        }
         1 => call.out.simple("PONG"),
         2 => call.out.bulk(&arguments[1]),
         _ => {
@@ -211,6 +244,7 @@ fn ping(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn quit(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
+    call.session.stop_listening(call.out);
     call.session.closing = true;
     call.out.ok();
     Ok(Flow::Done)
@@ -228,6 +262,7 @@ fn select(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn reset(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
+    call.session.stop_listening(call.out);
     call.session.replies = Replies::On;
     call.session.client.change(|about| {
         *about = About {

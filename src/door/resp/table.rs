@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use super::call::Run;
 use super::{
-    client, command, config, hashes, info, json, keys, lists, scan, server, session, sets, strings,
+    client, command, config, hashes, info, json, keys, lists, pubsub, scan, server, session, sets,
+    strings,
 };
 use crate::access::Need;
 
@@ -27,6 +28,7 @@ pub(super) static GROUPS: &[Group] = &[
     Group::new("hash", hashes::COMMANDS),
     Group::new("list", lists::COMMANDS),
     Group::new("set", sets::COMMANDS),
+    Group::new("pubsub", pubsub::COMMANDS),
     Group::new("module", json::COMMANDS),
 ];
 
@@ -72,6 +74,12 @@ impl Flags {
     /// What it answers depends on nothing that other commands change, and it changes nothing: it
     /// need not wait for those that are under way.
     pub(super) const FREE: Flags = Flags(1 << 10);
+    /// It tells others something: for who may write.
+    pub(super) const PUBLISHES: Flags = Flags(1 << 11);
+    /// It may be asked by a client of RESP2 that listens to channels.
+    pub(super) const WHILE_LISTENING: Flags = Flags(1 << 12);
+    /// It waits while there is a pause for writes.
+    pub(super) const PAUSED: Flags = Flags::WRITE.and(Flags::PUBLISHES);
 
     pub(super) const fn has(self, other: Flags) -> bool {
         self.0 & other.0 != 0
@@ -119,7 +127,7 @@ impl Spec {
     pub(super) fn need(&self) -> Need {
         if self.flags.has(Flags::ADMIN) {
             Need::Admin
-        } else if self.flags.has(Flags::WRITE) {
+        } else if self.flags.has(Flags::PAUSED) {
             Need::Write
         } else {
             Need::Read
@@ -178,6 +186,13 @@ impl Spec {
     /// It needs neither keys nor other commands.
     pub(super) const fn free(self) -> Spec {
         self.flags(Flags::FREE).flags(Flags::EARLY)
+    }
+
+    /// It changes what the client listens to.
+    pub(super) const fn listener(self) -> Spec {
+        self.flags(Flags::PUBSUB)
+            .flags(Flags::EARLY)
+            .flags(Flags::WHILE_LISTENING)
     }
 
     /// The first argument is its key.
