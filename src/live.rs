@@ -71,7 +71,7 @@ pub const PATTERN_BYTES_MAX: usize = 1_024;
 pub const MESSAGE_BYTES_LIMIT: usize = 16 << 20;
 
 /// Most events that wait to be handed out.
-const QUEUE_MAX: usize = 16 * 1024;
+const QUEUE_MAX: usize = 64 * 1024;
 /// Most bytes of them.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
 /// So many are handed out before others get the thread.

@@ -14,6 +14,8 @@ mod http;
 mod in_process;
 #[path = "resp/limits.rs"]
 mod limits;
+#[path = "resp/pubsub.rs"]
+mod pubsub;
 #[path = "resp/requests.rs"]
 mod requests;
 #[path = "resp/scan.rs"]

@@ -10,7 +10,7 @@ use crate::client::{RespClient, patient, request};
 use crate::in_process::are_settled;
 use crate::table::TABLE;
 
-async fn three() -> Vec<Smache> {
+pub(crate) async fn three() -> Vec<Smache> {
     let network = Network::new();
     let mut nodes: Vec<Smache> = Vec::new();
     for (place, name) in ["a", "b", "c"].into_iter().enumerate() {
@@ -36,7 +36,7 @@ async fn three() -> Vec<Smache> {
     nodes
 }
 
-async fn stop(nodes: Vec<Smache>) {
+pub(crate) async fn stop(nodes: Vec<Smache>) {
     let stops = nodes
         .into_iter()
         .map(|node| tokio::spawn(async move { node.stop().await }));

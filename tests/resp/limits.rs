@@ -20,7 +20,7 @@ pub(crate) async fn figure(node: &Smache, name: &str) -> u64 {
     value.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
 }
 
-async fn dropped(node: &Smache, reason: &str) -> u64 {
+pub(crate) async fn dropped(node: &Smache, reason: &str) -> u64 {
     let name = format!("smache_resp_connections_dropped_total{{reason=\"{reason}\"}}");
     figure(node, &name).await
 }

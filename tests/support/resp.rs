@@ -143,6 +143,7 @@ impl RespClient {
     }
 
     async fn more(&mut self) -> io::Result<()> {
+        self.pending.reserve(16 << 10);
         match self.tcp.read_buf(&mut self.pending).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
