@@ -338,6 +338,12 @@ impl Router {
         self.0.writers.iter().map(Writer::owned_entries).sum()
     }
 
+    /// Those of them that expire.
+    #[must_use]
+    pub fn owned_expiring(&self) -> u64 {
+        self.0.writers.iter().map(Writer::owned_expiring).sum()
+    }
+
     /// What this node's entries of some partitions come to, in their order.
     pub async fn sums(&self, partitions: &PartitionSet) -> Vec<Sum> {
         let mut sums = vec![0; usize::from(key::PARTITION_COUNT)];

@@ -93,6 +93,10 @@ pub struct Stats {
     pub timer_bytes: u64,
     /// Of the committed bytes, those of values too long to lie in a segment.
     pub external_bytes: u64,
+    /// Values held that expire.
+    pub expiring: u64,
+    /// The sum of the moments at which they do, in Unix milliseconds.
+    pub expire_at_sum_ms: u128,
 }
 
 impl Stats {
@@ -110,6 +114,8 @@ impl Stats {
         self.index_bytes += other.index_bytes;
         self.timer_bytes += other.timer_bytes;
         self.external_bytes += other.external_bytes;
+        self.expiring += other.expiring;
+        self.expire_at_sum_ms += other.expire_at_sum_ms;
     }
 }
 
@@ -168,6 +174,10 @@ pub struct Table {
     renewal: Option<Renewal>,
     /// Values by partition; empty until the first entry comes.
     partitions: Vec<u32>,
+    /// Those of them that expire; of the same length.
+    expiring: Vec<u32>,
+    /// When they do, in Unix milliseconds, all added up.
+    expire_at_sum_ms: u128,
     /// How often a key without a value was given one, by partition; of the same length.
     created: Vec<u32>,
     tombstones: u64,
@@ -197,6 +207,8 @@ impl Table {
             wheel: Wheel::default(),
             renewal: None,
             partitions: Vec::new(),
+            expiring: Vec::new(),
+            expire_at_sum_ms: 0,
             created: Vec::new(),
             tombstones: 0,
             evicted: None,
@@ -484,7 +496,7 @@ impl Table {
     /// The most that [`Table::append`] may add to the committed bytes.
     fn growth(&self, queue: Queue, hash: u32, draft: &Draft<'_>) -> u64 {
         let partitions = if self.partitions.is_empty() {
-            u64::from(PARTITION_COUNT) * 8
+            u64::from(PARTITION_COUNT) * 12
         } else {
             0
         };
@@ -506,6 +518,15 @@ impl Table {
     #[must_use]
     pub fn partition_entries(&self, partition: PartitionId) -> u64 {
         self.partitions
+            .get(partition.index())
+            .copied()
+            .map_or(0, u64::from)
+    }
+
+    /// Those of them that expire.
+    #[must_use]
+    pub fn partition_expiring(&self, partition: PartitionId) -> u64 {
+        self.expiring
             .get(partition.index())
             .copied()
             .map_or(0, u64::from)
@@ -557,6 +578,8 @@ impl Table {
             index_bytes: self.index.bytes(),
             timer_bytes: self.timer_bytes(),
             external_bytes: self.log.external_bytes(),
+            expiring: self.expiring.iter().copied().map(u64::from).sum(),
+            expire_at_sum_ms: self.expire_at_sum_ms,
         }
     }
 
@@ -609,6 +632,7 @@ impl Table {
     fn count(&mut self, handle: u32) {
         if self.partitions.is_empty() {
             self.partitions.resize(usize::from(PARTITION_COUNT), 0);
+            self.expiring.resize(usize::from(PARTITION_COUNT), 0);
             self.created.resize(usize::from(PARTITION_COUNT), 0);
         }
         let header = self.log.header(handle);
@@ -616,6 +640,10 @@ impl Table {
             self.tombstones += 1;
         } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries += 1;
+            if let Some(at) = self.log.expires_at(handle) {
+                self.expiring[header.partition().index()] += 1;
+                self.expire_at_sum_ms += u128::from(at.0);
+            }
         }
         self.timed += usize::from(header.expires());
         self.entries += 1;
@@ -628,6 +656,10 @@ impl Table {
             self.tombstones -= 1;
         } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries -= 1;
+            if let Some(at) = self.log.expires_at(handle) {
+                self.expiring[header.partition().index()] -= 1;
+                self.expire_at_sum_ms -= u128::from(at.0);
+            }
         }
         self.timed -= usize::from(header.expires());
         self.entries -= 1;
@@ -656,6 +688,7 @@ impl Table {
             + self.timer_bytes()
             + self.ghost.bytes()
             + size_of_val(&*self.partitions) as u64
+            + size_of_val(&*self.expiring) as u64
             + size_of_val(&*self.created) as u64
     }
 

@@ -516,6 +516,12 @@ impl Writer {
         self.0.core.lock().owned_entries()
     }
 
+    /// Those of them that expire.
+    #[must_use]
+    pub fn owned_expiring(&self) -> u64 {
+        self.0.core.lock().owned_expiring()
+    }
+
     /// Effects that found a copy without the entry that they followed on.
     #[must_use]
     pub fn missed(&self) -> u64 {

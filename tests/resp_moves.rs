@@ -193,3 +193,46 @@ async fn a_set_stored_into_itself_keeps_what_others_add() {
     assert_eq!(stored, MEMBERS + 1);
     nodes.stop().await;
 }
+
+/// The source changes all the time, so that it is carried more than once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renamenx_never_overwrites_what_somebody_else_has_put() {
+    const ROUNDS: usize = 200;
+    let nodes = Nodes::start(3, &Config::default()).await;
+    let (from, to) = (nodes.key("from", 1), nodes.key("to", 2));
+    let changing = {
+        let (mut wire, line) = (nodes.connect_to(1).await, format!("INCR {from}"));
+        tokio::spawn(async move {
+            loop {
+                ask(&mut wire, &line).await;
+            }
+        })
+    };
+    let renaming = {
+        let (mut wire, line) = (nodes.connect().await, format!("RENAMENX {from} {to}"));
+        tokio::spawn(async move {
+            loop {
+                ask(&mut wire, &line).await;
+            }
+        })
+    };
+    let mut wire = nodes.connect_to(2).await;
+    let mut put = 0;
+    let rounds = async {
+        while put < ROUNDS {
+            if ask(&mut wire, &format!("SET {to} ours NX")).await == Reply::Line(b'+', b"OK".into())
+            {
+                put += 1;
+                for _ in 0..4 {
+                    let there = ask(&mut wire, &format!("GET {to}")).await;
+                    assert_eq!(there.bytes(), b"ours", "in round {put}");
+                }
+            }
+            ask(&mut wire, &format!("DEL {to}")).await;
+        }
+    };
+    patient("the rounds", rounds).await;
+    changing.abort();
+    renaming.abort();
+    nodes.stop().await;
+}

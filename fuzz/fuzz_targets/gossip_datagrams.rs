@@ -186,6 +186,7 @@ impl Node {
                 let beat = membership::Message::Beat {
                     serving: true,
                     keys: 0,
+                    expiring: 0,
                     memory_bytes: 0,
                 };
                 let host = "192.0.2.2";

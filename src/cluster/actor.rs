@@ -344,6 +344,7 @@ impl State {
         let keys = self.arguments.router.owned_entries();
         let load = Load {
             keys,
+            expiring: self.arguments.router.owned_expiring(),
             memory_bytes: self.arguments.reporter.rss_bytes(),
         };
         machine.tick(load, self.arguments.clock.now());

@@ -298,9 +298,14 @@ impl Membership {
             Message::Beat {
                 serving,
                 keys,
+                expiring,
                 memory_bytes,
             } => {
-                let load = Load { keys, memory_bytes };
+                let load = Load {
+                    keys,
+                    expiring,
+                    memory_bytes,
+                };
                 self.beat(peer, serving, load, now);
             }
             Message::Meet(acquaintance) => self.meet(&acquaintance, now),
@@ -373,6 +378,7 @@ impl Membership {
             let beat = Message::Beat {
                 serving: self.serving,
                 keys: self.load.keys,
+                expiring: self.load.expiring,
                 memory_bytes: self.load.memory_bytes,
             };
             self.broadcast(&beat, self.options.identity.id);
@@ -418,6 +424,7 @@ impl Membership {
             let beat = Message::Beat {
                 serving: true,
                 keys: 0,
+                expiring: 0,
                 memory_bytes: 0,
             };
             self.broadcast(&beat, self.options.identity.id);

@@ -48,6 +48,8 @@ pub enum MemberState {
 pub struct Load {
     /// Entries.
     pub keys: u64,
+    /// Those of them that expire.
+    pub expiring: u64,
     /// Resident memory in bytes.
     pub memory_bytes: u64,
 }

@@ -11,6 +11,8 @@ impl Table {
     #[doc(hidden)]
     pub fn check_invariants(&self) -> Result<(), String> {
         let mut partitions = vec![0; self.partitions.len()];
+        let mut expiring = vec![0; self.expiring.len()];
+        let mut expire_at_sum_ms = 0;
         let (mut entries, mut data_bytes, mut timed, mut live_bytes) = (0, 0, 0, 0);
         let mut tombstones = 0;
         let mut walk = Walk::from_number(0);
@@ -26,6 +28,10 @@ impl Table {
                 tombstones += 1;
             } else if let Some(entries) = partitions.get_mut(header.partition().index()) {
                 *entries += 1;
+                if let Some(at) = self.log.expires_at(handle) {
+                    expiring[header.partition().index()] += 1;
+                    expire_at_sum_ms += u128::from(at.0);
+                }
             }
             let key = self.log.key(handle);
             if self.find(self.hasher.hash(key), key) != Some(handle) {
@@ -44,6 +50,9 @@ impl Table {
         }
         if partitions != self.partitions {
             return Err("partitions differ".to_owned());
+        }
+        if (expiring, expire_at_sum_ms) != (self.expiring.clone(), self.expire_at_sum_ms) {
+            return Err("what expires differs".to_owned());
         }
         self.log.check()
     }

@@ -252,6 +252,15 @@ impl Core {
             .sum()
     }
 
+    /// Those of them that expire.
+    #[must_use]
+    pub fn owned_expiring(&self) -> u64 {
+        let owned = PartitionId::all().filter(|partition| self.role(*partition).is_owned());
+        owned
+            .map(|partition| self.table.partition_expiring(partition))
+            .sum()
+    }
+
     /// Sets the role of partitions, which are at these epochs.
     pub fn set_roles(&mut self, partitions: &[(PartitionId, u32)], role: &Role, now: UnixMs) {
         let alone = matches!(role, Role::Owned { sinks, .. } if sinks.is_empty());

@@ -158,10 +158,29 @@ async fn what_the_server_says_of_itself() {
         "connected_clients:1",
         "loading:0",
         "role:master",
-        "db0:keys=1,",
+        "db0:keys=1,expires=0,avg_ttl=0\r\n",
     ] {
         assert!(info.contains(line), "{line}: {info}");
     }
+    for line in [
+        "SET b 1 EX 100",
+        "SET c 1 EX 300",
+        "SET d 1 EX 10",
+        "PERSIST d",
+    ] {
+        client.line(line).await;
+    }
+    let info = client.line("INFO keyspace").await;
+    let average = info.split_once("db0:keys=4,expires=2,avg_ttl=");
+    let average = average.and_then(|(_, rest)| rest.split("\r\n").next());
+    let average: u64 = average.unwrap_or_else(|| panic!("{info}")).parse().unwrap();
+    assert!((150_000..=200_000).contains(&average), "{info}");
+    assert_eq!(client.line("DEL b c d").await, ":3\r\n");
+    let info = client.line("INFO keyspace").await;
+    assert!(
+        info.contains("db0:keys=1,expires=0,avg_ttl=0\r\n"),
+        "{info}"
+    );
     let keyspace = client.line("INFO keyspace").await;
     assert!(!keyspace.contains("# Server"), "{keyspace}");
     assert_eq!(client.line("DBSIZE").await, ":1\r\n");

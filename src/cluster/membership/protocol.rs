@@ -105,6 +105,9 @@ pub enum Message {
         serving: bool,
         /// Entries that it holds.
         keys: u64,
+        /// Those of them that expire.
+        #[serde(default)]
+        expiring: u64,
         /// Its resident memory in bytes.
         memory_bytes: u64,
     },

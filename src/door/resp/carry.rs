@@ -12,6 +12,7 @@ use super::request::Arguments;
 use crate::command::{Command, Condition, Entry, Reply};
 use crate::door::hold::Hold;
 use crate::key::Key;
+use crate::version::Version;
 
 /// How often a value that changes meanwhile is read again.
 const TRIES: usize = 16;
@@ -63,7 +64,10 @@ pub(super) fn copy(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     call.step_by_step(touches, |steps, mut out| async move {
         let carried = match read(&steps, &from).await? {
             None => false,
-            Some((entry, _hold)) => write(&steps, to, entry, condition).await? == Carried::Yes,
+            Some((entry, _hold)) => {
+                let written = write(&steps, to, entry, condition).await?;
+                matches!(written, Written::As(_))
+            }
         };
         out.integer(carried.into());
         Ok(out)
@@ -73,7 +77,7 @@ pub(super) fn copy(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 pub(super) fn rename(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let (from, to, touches) = keys(&call, arguments)?;
     call.step_by_step(touches, |steps, mut out| async move {
-        carry(&steps, from, to, Condition::None).await?;
+        carry(&steps, from, to, false).await?;
         out.ok();
         Ok(out)
     })
@@ -82,7 +86,7 @@ pub(super) fn rename(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 pub(super) fn renamenx(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let (from, to, touches) = keys(&call, arguments)?;
     call.step_by_step(touches, |steps, mut out| async move {
-        let carried = carry(&steps, from, to, Condition::Absent).await?;
+        let carried = carry(&steps, from, to, true).await?;
         out.integer((carried == Carried::Yes).into());
         Ok(out)
     })
@@ -102,12 +106,21 @@ async fn read(steps: &Steps, key: &Key) -> Result<Option<(Entry, Hold)>, Refusal
         .transpose()
 }
 
+/// What came of writing a value to the other key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// It is there, of this version.
+    As(Version),
+    /// The condition did not hold: this is there, if anything.
+    Not(Option<Version>),
+}
+
 async fn write(
     steps: &Steps,
     key: Key,
     entry: Entry,
     condition: Condition,
-) -> Result<Carried, Refusal> {
+) -> Result<Written, Refusal> {
     let now = steps.now();
     let command = Command::Put {
         key,
@@ -117,29 +130,42 @@ async fn write(
         condition,
     };
     match steps.execute(&command).await? {
-        Reply::Stored { .. } => Ok(Carried::Yes),
-        Reply::ConditionFailed { .. } => Ok(Carried::Taken),
+        Reply::Stored { entry, .. } => Ok(Written::As(entry.etag())),
+        Reply::ConditionFailed { current } => Ok(Written::Not(current)),
         _ => Err(Refusal::UNEXPECTED),
     }
 }
 
-async fn carry(
-    steps: &Steps,
-    from: Key,
-    to: Key,
-    mut condition: Condition,
-) -> Result<Carried, Refusal> {
+/// Carries a value to the other key; with `only_new` to one that has none.
+async fn carry(steps: &Steps, from: Key, to: Key, only_new: bool) -> Result<Carried, Refusal> {
+    // What was put at the other key so far.
+    let mut ours = None;
     for _ in 0..TRIES {
         let Some((entry, _hold)) = read(steps, &from).await? else {
-            return Err(Refusal::NO_SUCH_KEY);
+            // Somebody has deleted it since it was carried.
+            return ours.map(|_| Carried::Yes).ok_or(Refusal::NO_SUCH_KEY);
         };
         if from == to {
-            let taken = condition == Condition::Absent;
-            return Ok(if taken { Carried::Taken } else { Carried::Yes });
+            return Ok(if only_new {
+                Carried::Taken
+            } else {
+                Carried::Yes
+            });
         }
+        let condition = match ours {
+            _ if !only_new => Condition::None,
+            None => Condition::Absent,
+            Some(version) => Condition::VersionIn(vec![version]),
+        };
         let as_read = Condition::VersionIn(vec![entry.etag()]);
-        if write(steps, to.clone(), entry, condition.clone()).await? == Carried::Taken {
-            return Ok(Carried::Taken);
+        match write(steps, to.clone(), entry, condition).await? {
+            Written::As(version) => ours = Some(version),
+            // What was ours was deleted.
+            Written::Not(None) if ours.is_some() => {
+                ours = None;
+                continue;
+            }
+            Written::Not(_) => return Ok(Carried::Taken),
         }
         let remove = Command::Delete {
             key: from.clone(),
@@ -148,8 +174,14 @@ async fn carry(
         if let Reply::Deleted(_) = steps.execute(&remove).await? {
             return Ok(Carried::Yes);
         }
-        // What is at the other key now is ours.
-        condition = Condition::None;
+    }
+    if let Some(version) = ours.filter(|_| only_new) {
+        // It is as if nothing had been done.
+        let undo = Command::Delete {
+            key: to,
+            condition: Condition::VersionIn(vec![version]),
+        };
+        steps.execute(&undo).await?;
     }
     Err(BUSY)
 }

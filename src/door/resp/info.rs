@@ -227,10 +227,23 @@ fn cluster(shared: &Shared, out: &mut Section) {
 }
 
 fn keyspace(shared: &Shared, out: &mut Section) {
-    let keys = server::keys(&shared.context.router);
+    let (keys, expires) = server::keys(&shared.context.router);
     if keys > 0 {
-        out.line("db0", format_args!("keys={keys},expires=0,avg_ttl=0"));
+        let average = average_ttl_ms(shared);
+        out.line(
+            "db0",
+            format_args!("keys={keys},expires={expires},avg_ttl={average}"),
+        );
     }
+}
+
+/// How long the values on this node that expire have yet to live, on average; 0 if there are none.
+fn average_ttl_ms(shared: &Shared) -> u64 {
+    let table = shared.context.reporter.table();
+    let sum = table.expire_at_sum_ms;
+    let mean = sum.checked_div(u128::from(table.expiring)).unwrap_or(0);
+    let mean = u64::try_from(mean).unwrap_or(u64::MAX);
+    mean.saturating_sub(shared.context.clock.now().0)
 }
 
 #[cfg(test)]

@@ -73,14 +73,19 @@ fn time(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
     Ok(Flow::Done)
 }
 
-/// About how many keys the cluster has: this node's as they are, the others' by their last word.
-pub(super) fn keys(router: &Router) -> u64 {
+/// About how many keys the cluster has, and how many of them expire: this node's as they are, the
+/// others' by their last word.
+pub(super) fn keys(router: &Router) -> (u64, u64) {
     let map = router.map();
     let others = map
         .members()
         .into_iter()
         .filter(|member| member.id != router.node() && !matches!(member.state, MemberState::Down));
-    router.owned_entries() + others.map(|member| member.load.keys).sum::<u64>()
+    let own = (router.owned_entries(), router.owned_expiring());
+    others.fold(own, |(keys, expiring), member| {
+        let load = &member.load;
+        (keys + load.keys, expiring + load.expiring)
+    })
 }
 
 /// How many other nodes have what was written here and answered: as many copies as are asked for,
