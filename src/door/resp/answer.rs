@@ -1,10 +1,13 @@
 //! The usual forms of what operations answer.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use super::failure::Refusal;
 use super::reply::Out;
 use crate::command::{Answer, EntryRef, Kind};
 use crate::door::hold::{Budget, Hold, LARGE_BYTES};
-use std::sync::Arc;
 
 /// What a form makes of an answer.
 pub(super) type Form = fn(&mut Out, Answer) -> Result<(), Refusal>;
@@ -15,6 +18,21 @@ pub(super) fn integer(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
         Answer::Integer(value) => out.integer(value),
         Answer::Nothing => out.null(),
         _ => return Err(Refusal::UNEXPECTED),
+    }
+    Ok(())
+}
+
+/// Whole numbers, some of which may be missing.
+pub(super) fn integers(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
+    let Answer::Integers(numbers) = answer else {
+        return Err(Refusal::UNEXPECTED);
+    };
+    out.array(numbers.len());
+    for number in numbers {
+        match number {
+            Some(number) => out.integer(number),
+            None => out.null(),
+        }
     }
     Ok(())
 }
@@ -37,6 +55,42 @@ pub(super) fn ok(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
         _ => return Err(Refusal::UNEXPECTED),
     }
     Ok(())
+}
+
+/// Values in order.
+pub(super) fn array(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
+    let items = list(answer)?;
+    out.array(items.len());
+    write_items(out, &items);
+    Ok(())
+}
+
+/// Values without an order.
+pub(super) fn set(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
+    let items = list(answer)?;
+    out.set(items.len());
+    write_items(out, &items);
+    Ok(())
+}
+
+fn write_items(out: &mut Out, items: &[Option<Bytes>]) {
+    items
+        .iter()
+        .for_each(|item| out.bulk_or_null(item.as_deref()));
+}
+
+/// The one value of a list of at most one.
+pub(super) fn only(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
+    out.bulk_or_null(list(answer)?.into_iter().flatten().next().as_deref());
+    Ok(())
+}
+
+/// The values of an answer that has some.
+pub(super) fn list(answer: Answer) -> Result<Vec<Option<Bytes>>, Refusal> {
+    match answer {
+        Answer::List(items) => Ok(items),
+        _ => Err(Refusal::UNEXPECTED),
+    }
 }
 
 /// Whether a value can be read as a string: documents and flags are their text.

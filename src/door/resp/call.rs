@@ -18,7 +18,7 @@ use super::queue::{Later, Touches};
 use super::reply::{Out, Protocol};
 use super::request::{Arguments, Taken};
 use super::session::Session;
-use super::table::{Entry, TABLE};
+use super::table::{Entry, Flags, TABLE};
 use crate::clock::UnixMs;
 use crate::command::{Answer, Command, Condition, Operation, Reply};
 use crate::door::hold::{Hold, LARGE_BYTES};
@@ -142,88 +142,11 @@ impl Call<'_> {
         Ok(Flow::Later(Later::new(touches, reply)))
     }
 
-    /// Carries out commands that follow from each other: what `work` makes of them is the reply.
-    ///
-    /// What can be done here is done at once. The rest goes on in a task of its own, to its end: a
-    /// client that hangs up must not leave it half done.
-    pub(super) fn compose<F>(self, touches: Touches, work: impl FnOnce(Reach) -> F) -> Answered
-    where
-        F: Future<Output = Result<Out, Refusal>> + Send + 'static,
-    {
-        let place = Place::take(self.shared)?;
-        let protocol = self.out.protocol();
-        let work = work(Reach {
-            shared: Arc::clone(self.shared),
-            deadline: self.deadline(),
-            protocol,
-        });
-        let mut work = Box::pin(async move {
-            let written = work.await;
-            drop(place);
-            written
-        });
-        // Nobody is woken by this: the task begins with another look.
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(written) = work.as_mut().poll(&mut cx) {
-            self.out.append(written?);
-            return Ok(Flow::Done);
-        }
-        let task = tokio::spawn(work);
-        let reply = async move {
-            let written = task.await.unwrap_or(Err(Refusal::UNEXPECTED));
-            written.unwrap_or_else(|refusal| {
-                let mut out = Out::new(protocol);
-                refusal.write(&mut out);
-                out
-            })
-        };
-        Ok(Flow::Later(Later::new(touches, reply)))
-    }
-}
-
-/// What a composed command reaches keys with.
-#[derive(Debug)]
-pub(super) struct Reach {
-    shared: Arc<Shared>,
-    deadline: Instant,
-    protocol: Protocol,
-}
-
-impl Reach {
-    /// A reply in the client's protocol, with nothing in it yet.
-    pub(super) fn out(&self) -> Out {
-        Out::new(self.protocol)
-    }
-
-    /// With as much time as at the beginning, for what must be put right after a failure.
-    pub(super) fn renewed(&self) -> Reach {
-        Reach {
-            shared: Arc::clone(&self.shared),
-            deadline: Instant::now() + self.shared.context.config.request_timeout,
-            protocol: self.protocol,
-        }
-    }
-
-    /// Carries one command out.
-    pub(super) async fn execute(&self, command: &Command) -> Result<Reply, router::Error> {
-        let begun = self.shared.context.router.begin(command);
-        finish(&self.shared, begun, command, self.deadline).await
-    }
-
-    /// Carries one command out for each of several keys, all at once.
-    pub(super) async fn all(
-        &self,
-        commands: Vec<Command>,
-    ) -> Result<Vec<Result<Reply, router::Error>>, Refusal> {
-        let router = &self.shared.context.router;
-        let begun = commands.iter().map(|one| router.begin(one)).collect();
-        together(&self.shared, commands, begun, self.deadline).await
-    }
-}
-
-impl Call<'_> {
     /// Carries out several commands, of which later ones follow from what earlier ones came to.
     /// `steps` says so in order, and writes the reply.
+    ///
+    /// Of one that writes, what can be done here is done at once. The rest goes on in a task of its
+    /// own, to its end: a client that hangs up must not leave it half done.
     pub(super) fn step_by_step<F>(
         self,
         touches: Touches,
@@ -233,23 +156,45 @@ impl Call<'_> {
         F: Future<Output = Result<Out, Refusal>> + Send + 'static,
     {
         let place = Place::take(self.shared)?;
-        let steps_of = Steps {
-            shared: Arc::clone(self.shared),
-            deadline: self.deadline(),
-        };
         let protocol = self.out.protocol();
-        let making = steps(steps_of, Out::new(protocol));
-        let reply = async move {
+        let making = steps(
+            Steps {
+                shared: Arc::clone(self.shared),
+                deadline: self.deadline(),
+            },
+            Out::new(protocol),
+        );
+        let mut making = Box::pin(async move {
             let made = making.await;
             drop(place);
-            made.unwrap_or_else(|refusal| {
-                let mut out = Out::new(protocol);
-                refusal.write(&mut out);
-                out
-            })
+            made
+        });
+        if !self.entry.spec.flags.has(Flags::WRITE) {
+            let reply = async move { or_refused(making.await, protocol) };
+            return Ok(Flow::Later(Later::new(touches, reply)));
+        }
+        // Nobody is woken by this: the task begins with another look.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(made) = making.as_mut().poll(&mut cx) {
+            self.out.append(made?);
+            return Ok(Flow::Done);
+        }
+        let task = tokio::spawn(making);
+        let reply = async move {
+            let made = task.await.unwrap_or(Err(Refusal::UNEXPECTED));
+            or_refused(made, protocol)
         };
         Ok(Flow::Later(Later::new(touches, reply)))
     }
+}
+
+/// What was made, or why it was not.
+fn or_refused(made: Result<Out, Refusal>, protocol: Protocol) -> Out {
+    made.unwrap_or_else(|refusal| {
+        let mut out = Out::new(protocol);
+        refusal.write(&mut out);
+        out
+    })
 }
 
 /// The commands of one request, one after the other, before one deadline.
@@ -260,10 +205,18 @@ pub(super) struct Steps {
 }
 
 impl Steps {
+    /// With as much time as at the beginning, for what must be put right after a failure.
+    pub(super) fn renewed(&self) -> Steps {
+        Steps {
+            shared: Arc::clone(&self.shared),
+            deadline: Instant::now() + self.shared.context.config.request_timeout,
+        }
+    }
+
     /// Carries one out.
-    pub(super) async fn execute(&self, command: &Command) -> Result<Reply, Refusal> {
-        let router = &self.shared.context.router;
-        Ok(router.execute(command, self.deadline).await?.reply)
+    pub(super) async fn execute(&self, command: &Command) -> Result<Reply, router::Error> {
+        let begun = self.shared.context.router.begin(command);
+        finish(&self.shared, begun, command, self.deadline).await
     }
 
     /// Carries one out that is an operation of a type.
@@ -271,10 +224,19 @@ impl Steps {
         answer_of(self.execute(&typed(key, operation)).await?)
     }
 
-    /// Carries several out, which may be under way together. The first that fails ends it.
+    /// Carries several out, about different keys, all at once.
+    pub(super) async fn all(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Reply, router::Error>>, Refusal> {
+        let router = &self.shared.context.router;
+        let begun = commands.iter().map(|one| router.begin(one)).collect();
+        together(&self.shared, commands, begun, self.deadline).await
+    }
+
+    /// As [`Steps::all`], where the first that fails is the outcome.
     pub(super) async fn execute_all(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Refusal> {
-        let begun = commands.iter().map(|_| Begun::Not).collect();
-        let replies = together(&self.shared, commands, begun, self.deadline).await?;
+        let replies = self.all(commands).await?;
         Ok(replies.into_iter().collect::<Result<_, _>>()?)
     }
 
@@ -441,10 +403,7 @@ pub(super) fn resolve(arguments: &Arguments<'_>) -> Result<&'static Entry, Refus
     if entry.spec.takes(arguments.len()) {
         return Ok(entry);
     }
-    let name = &entry.name;
-    Err(Refusal::text(format!(
-        "ERR wrong number of arguments for '{name}' command"
-    )))
+    Err(Refusal::arity(&entry.name))
 }
 
 /// As Redis words it: so much of the name, and of the arguments, is repeated.

@@ -51,6 +51,13 @@ impl Refusal {
         Refusal(Cow::Owned(text.into_bytes()))
     }
 
+    /// A command has too few arguments, or too many.
+    pub(super) fn arity(command: &str) -> Refusal {
+        Refusal::text(format!(
+            "ERR wrong number of arguments for '{command}' command"
+        ))
+    }
+
     /// One that names what a client sent.
     pub(super) fn bytes(text: Vec<u8>) -> Refusal {
         Refusal(Cow::Owned(text))

@@ -1,11 +1,12 @@
 //! Commands about hashes: fields with values.
 
-use super::call::{Answered, Call};
+use super::answer::{self, Form};
+use super::call::{Answered, Call, typed};
 use super::failure::Refusal;
 use super::reply::{Out, Protocol};
 use super::request::Arguments;
 use super::table::Spec;
-use super::typed::{self, Scan, Write};
+use super::typed::{self, Scan};
 use crate::command::hash::Operation;
 use crate::command::{self, Answer};
 use crate::router;
@@ -94,7 +95,7 @@ pub(super) const COMMANDS: &[Spec] = &[
 ];
 
 /// Of a command whose only argument is its key.
-fn whole(call: Call<'_>, arguments: Arguments<'_>, operation: Operation, write: Write) -> Answered {
+fn whole(call: Call<'_>, arguments: Arguments<'_>, operation: Operation, write: Form) -> Answered {
     let key = call.key(&arguments.take(), 1)?;
     call.operate(key, command::Operation::Hash(operation), write)
 }
@@ -104,7 +105,7 @@ fn field(
     call: Call<'_>,
     arguments: Arguments<'_>,
     operation: fn(bytes::Bytes) -> Operation,
-    write: Write,
+    write: Form,
 ) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
@@ -117,7 +118,7 @@ fn fields(
     call: Call<'_>,
     arguments: Arguments<'_>,
     operation: fn(Vec<bytes::Bytes>) -> Operation,
-    write: Write,
+    write: Form,
 ) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
@@ -126,15 +127,15 @@ fn fields(
 }
 
 fn hlen(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    whole(call, arguments, Operation::Length, typed::integer)
+    whole(call, arguments, Operation::Length, answer::integer)
 }
 
 fn hkeys(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    whole(call, arguments, Operation::Fields, typed::array)
+    whole(call, arguments, Operation::Fields, answer::array)
 }
 
 fn hvals(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    whole(call, arguments, Operation::Values, typed::array)
+    whole(call, arguments, Operation::Values, answer::array)
 }
 
 fn hgetall(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -152,27 +153,27 @@ fn hgetall(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn hget(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    field(call, arguments, Operation::Get, typed::bulk)
+    field(call, arguments, Operation::Get, answer::bulk)
 }
 
 fn hexists(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    field(call, arguments, Operation::Contains, typed::integer)
+    field(call, arguments, Operation::Contains, answer::integer)
 }
 
 fn hstrlen(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    field(call, arguments, Operation::ValueLength, typed::integer)
+    field(call, arguments, Operation::ValueLength, answer::integer)
 }
 
 fn hmget(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    fields(call, arguments, Operation::GetMany, typed::array)
+    fields(call, arguments, Operation::GetMany, answer::array)
 }
 
 fn hdel(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    fields(call, arguments, Operation::Remove, typed::integer)
+    fields(call, arguments, Operation::Remove, answer::integer)
 }
 
 fn hset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    set(call, arguments, typed::integer)
+    set(call, arguments, answer::integer)
 }
 
 fn hmset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -182,13 +183,10 @@ fn hmset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     })
 }
 
-fn set(call: Call<'_>, arguments: Arguments<'_>, write: Write) -> Answered {
+fn set(call: Call<'_>, arguments: Arguments<'_>, write: Form) -> Answered {
     let taken = arguments.take();
     if !taken.len().is_multiple_of(2) {
-        return Err(Refusal::text(format!(
-            "ERR wrong number of arguments for '{}' command",
-            call.entry.name
-        )));
+        return Err(Refusal::arity(&call.entry.name));
     }
     let key = call.key(&taken, 1)?;
     let fields = (2..taken.len()).step_by(2);
@@ -201,7 +199,7 @@ fn hsetnx(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
     let operation = Operation::SetNew(taken.bytes(2), taken.bytes(3));
-    call.operate(key, command::Operation::Hash(operation), typed::integer)
+    call.operate(key, command::Operation::Hash(operation), answer::integer)
 }
 
 fn hincrby(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -209,12 +207,12 @@ fn hincrby(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
     let operation = Operation::Increment(taken.bytes(2), by);
-    let command = typed::command(key, command::Operation::Hash(operation));
+    let command = typed(key, command::Operation::Hash(operation));
     call.attempt(command, |out, reply| match reply {
         Err(router::Error::Command(command::Error::NotANumber)) => {
             Err(Refusal::of("ERR hash value is not an integer"))
         }
-        reply => typed::integer(out, typed::answer(reply)?),
+        reply => answer::integer(out, typed::answer(reply)?),
     })
 }
 
@@ -226,12 +224,12 @@ fn hincrbyfloat(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
     let operation = Operation::IncrementFloat(taken.bytes(2), taken.bytes(3));
-    let command = typed::command(key, command::Operation::Hash(operation));
+    let command = typed(key, command::Operation::Hash(operation));
     call.attempt(command, |out, reply| match reply {
         Err(router::Error::Command(command::Error::NotAFloat)) => {
             Err(Refusal::of("ERR hash value is not a float"))
         }
-        reply => typed::bulk(out, typed::answer(reply)?),
+        reply => answer::bulk(out, typed::answer(reply)?),
     })
 }
 

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::call::{Answered, Call, answer_of};
+use super::call::{Answered, Call, answer_of, typed};
 use super::failure::Refusal;
 use super::pretty::{Layout, PART_BYTES_MAX, write_pretty};
 use super::reply::{Out, Protocol};
 use super::request::{Arguments, Taken};
 use super::table::Spec;
-use super::typed;
 use crate::command::json::operation::{Answer, Element, Operation};
 use crate::command::json::path::{Error, When};
 use crate::command::{self, json};
@@ -112,10 +111,7 @@ fn at_most(call: &Call<'_>, arguments: &Arguments<'_>, most: usize) -> Result<()
     if arguments.len() <= most {
         return Ok(());
     }
-    let name = &call.entry.name;
-    Err(Refusal::text(format!(
-        "ERR wrong number of arguments for '{name}' command"
-    )))
+    Err(Refusal::arity(&call.entry.name))
 }
 
 /// Carries an operation out, and has `write` write what it answers.
@@ -126,7 +122,7 @@ fn operate(
     write: impl FnOnce(&mut Out, Answer) -> Result<(), Refusal> + Send + 'static,
 ) -> Answered {
     let key = call.key(taken, 1)?;
-    let command = typed::command(key, command::Operation::Json(operation));
+    let command = typed(key, command::Operation::Json(operation));
     call.execute(command, |out, reply| match answer_of(reply)? {
         command::Answer::Document(answer) => write(out, answer),
         command::Answer::Nothing => write(out, Answer::Nothing),
@@ -341,7 +337,7 @@ fn mget(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let command = |at| {
         let paths = vec![path.clone()];
         let operation = command::Operation::Json(Operation::Get { paths });
-        Ok(typed::command(call.key(&taken, at)?, operation))
+        Ok(typed(call.key(&taken, at)?, operation))
     };
     let commands = (1..last)
         .map(command)

@@ -6,14 +6,15 @@
 
 use bytes::Bytes;
 
-use super::call::{Answered, Call, Reach};
+use super::answer::{self, Form};
+use super::call::{Answered, Call, Steps, typed};
 use super::failure::Refusal;
 use super::number;
 use super::queue::Touches;
 use super::reply::Out;
 use super::request::{Arguments, Taken};
 use super::table::Spec;
-use super::typed::{self, Write};
+use super::typed;
 use crate::command::list::{End, Operation};
 use crate::command::{self, Answer, Command};
 use crate::key::Key;
@@ -24,12 +25,12 @@ mod waiting;
 pub(super) const COMMANDS: &[Spec] = rows::COMMANDS;
 
 /// Carries an operation on a list out.
-fn operate(call: Call<'_>, key: Key, operation: Operation, write: Write) -> Answered {
+fn operate(call: Call<'_>, key: Key, operation: Operation, write: Form) -> Answered {
     call.operate(key, command::Operation::List(operation), write)
 }
 
 fn of(key: Key, operation: Operation) -> Command {
-    typed::command(key, command::Operation::List(operation))
+    typed(key, command::Operation::List(operation))
 }
 
 fn lpush(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -56,7 +57,7 @@ fn push(call: Call<'_>, arguments: Arguments<'_>, end: End, only_if_present: boo
         elements: typed::rest(&taken, 2),
         only_if_present,
     };
-    operate(call, key, push, typed::integer)
+    operate(call, key, push, answer::integer)
 }
 
 fn lpop(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -69,14 +70,15 @@ fn rpop(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 
 fn pop(call: Call<'_>, arguments: Arguments<'_>, end: End) -> Answered {
     if arguments.len() > 3 {
-        return Err(Refusal::text(format!(
-            "ERR wrong number of arguments for '{}' command",
-            call.entry.name
-        )));
+        return Err(Refusal::arity(&call.entry.name));
     }
     let count = arguments.get(2).map(typed::count).transpose()?;
     let key = call.key(&arguments.take(), 1)?;
-    let write = if count.is_some() { popped } else { typed::bulk };
+    let write = if count.is_some() {
+        popped
+    } else {
+        answer::bulk
+    };
     operate(call, key, Operation::Pop { end, count }, write)
 }
 
@@ -85,12 +87,12 @@ fn popped(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
         out.null_array();
         return Ok(());
     }
-    typed::array(out, answer)
+    answer::array(out, answer)
 }
 
 fn llen(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let key = call.key(&arguments.take(), 1)?;
-    operate(call, key, Operation::Length, typed::integer)
+    operate(call, key, Operation::Length, answer::integer)
 }
 
 /// Two whole numbers.
@@ -101,20 +103,20 @@ fn places(arguments: &Arguments<'_>) -> Result<(i64, i64), Refusal> {
 fn lrange(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let (first, last) = places(&arguments)?;
     let key = call.key(&arguments.take(), 1)?;
-    operate(call, key, Operation::Range(first, last), typed::array)
+    operate(call, key, Operation::Range(first, last), answer::array)
 }
 
 fn ltrim(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let (first, last) = places(&arguments)?;
     let key = call.key(&arguments.take(), 1)?;
-    operate(call, key, Operation::Trim(first, last), typed::done)
+    operate(call, key, Operation::Trim(first, last), answer::ok)
 }
 
 fn lindex(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let place = number::integer(&arguments[2]);
     let key = call.key(&arguments.take(), 1)?;
     match place {
-        Some(place) => operate(call, key, Operation::Index(place), typed::bulk),
+        Some(place) => operate(call, key, Operation::Index(place), answer::bulk),
         None => refuse_place(call, key, |out| {
             out.null();
             Ok(())
@@ -127,12 +129,7 @@ fn lset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
     match place {
-        Some(place) => operate(
-            call,
-            key,
-            Operation::Set(place, taken.bytes(3)),
-            typed::done,
-        ),
+        Some(place) => operate(call, key, Operation::Set(place, taken.bytes(3)), answer::ok),
         None => refuse_place(call, key, |_| Err(Refusal::NO_SUCH_KEY)),
     }
 }
@@ -159,7 +156,7 @@ fn linsert(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         pivot: taken.bytes(3),
         element: taken.bytes(4),
     };
-    operate(call, key, insert, typed::integer)
+    operate(call, key, insert, answer::integer)
 }
 
 fn lrem(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -168,7 +165,7 @@ fn lrem(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let key = call.key(&taken, 1)?;
     let element = taken.bytes(3);
     let remove = Operation::Remove { count, element };
-    operate(call, key, remove, typed::integer)
+    operate(call, key, remove, answer::integer)
 }
 
 fn lpos(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -209,8 +206,8 @@ fn lpos(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
             out.null();
             Ok(())
         }
-        answer @ Answer::Integer(_) => typed::integer(out, answer),
-        answer => typed::integers(out, answer),
+        answer @ Answer::Integer(_) => answer::integer(out, answer),
+        answer => answer::integers(out, answer),
     })
 }
 
@@ -246,9 +243,8 @@ fn shift(call: Call<'_>, arguments: Arguments<'_>, ends: (End, End), missing: Mi
     let taken = arguments.take();
     let (from, to) = (call.key(&taken, 1)?, call.key(&taken, 2)?);
     let touches = Touches::many([&taken[1], &taken[2]].into_iter(), true);
-    call.compose(touches, move |reach| async move {
-        let mut out = reach.out();
-        match carry(&reach, from, to, ends).await? {
+    call.step_by_step(touches, move |steps, mut out| async move {
+        match carry(&steps, from, to, ends).await? {
             Some(element) => out.bulk(&element),
             None => missing(&mut out)?,
         }
@@ -258,7 +254,7 @@ fn shift(call: Call<'_>, arguments: Arguments<'_>, ends: (End, End), missing: Mi
 
 /// Takes an element from one list and puts it to another; `None` if there is none.
 async fn carry(
-    reach: &Reach,
+    steps: &Steps,
     from: Key,
     to: Key,
     ends: (End, End),
@@ -277,10 +273,10 @@ async fn carry(
                 to: to_end,
             },
         );
-        return element(typed::answer(reach.execute(&rotate).await)?);
+        return element(typed::answer(steps.execute(&rotate).await)?);
     }
     let length = command::Operation::List(Operation::Length);
-    if typed::lengths(reach, &from, &to, &length).await?.is_none() {
+    if typed::lengths(steps, &from, &to, &length).await?.is_none() {
         return Ok(None);
     }
     let take = Operation::Pop {
@@ -288,7 +284,7 @@ async fn carry(
         count: None,
     };
     let take = of(from.clone(), take);
-    let Some(taken) = element(typed::answer(reach.execute(&take).await)?)? else {
+    let Some(taken) = element(typed::answer(steps.execute(&take).await)?)? else {
         return Ok(None);
     };
     let put = |key, end| {
@@ -299,7 +295,7 @@ async fn carry(
         };
         of(key, push)
     };
-    typed::put_or_back(reach, put(to, ends.1), put(from, ends.0)).await?;
+    typed::put_or_back(steps, put(to, ends.1), put(from, ends.0)).await?;
     Ok(Some(taken))
 }
 
@@ -353,16 +349,15 @@ fn pop_first(call: Call<'_>, taken: &Taken<'_>, wish: Several, missing: Missing)
     let touches = Touches::many(keys.clone().map(|at| &taken[at]), true);
     let keys: Result<Vec<Key>, Refusal> = keys.map(|at| call.key(taken, at)).collect();
     let keys = keys?;
-    call.compose(touches, move |reach| async move {
-        let mut out = reach.out();
+    call.step_by_step(touches, move |steps, mut out| async move {
         let count = Some(count);
         for key in keys {
             let pop = of(key.clone(), Operation::Pop { end, count });
-            let answer = typed::answer(reach.execute(&pop).await)?;
+            let answer = typed::answer(steps.execute(&pop).await)?;
             if answer != Answer::Nothing {
                 out.array(2);
                 out.bulk(key.as_bytes());
-                typed::array(&mut out, answer)?;
+                answer::array(&mut out, answer)?;
                 return Ok(out);
             }
         }

@@ -1,5 +1,6 @@
 //! What is asked of the server as a whole: the time, and how many copies there are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -115,10 +116,14 @@ fn wait(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         return Ok(Flow::Done);
     }
     let protocol = call.out.protocol();
-    // Zero is for ever, which ends with the connection.
+    let clients = Arc::clone(&call.shared.clients);
+    // Zero is for ever, which ends with the connection, or with the node.
     let until = (timeout > 0).then(|| Instant::now() + Duration::from_millis(timeout));
     let reply = async move {
-        while copies() < wanted && until.is_none_or(|until| Instant::now() < until) {
+        while copies() < wanted
+            && until.is_none_or(|until| Instant::now() < until)
+            && !clients.is_stopping()
+        {
             let next = Instant::now() + EVERY;
             tokio::time::sleep_until(until.map_or(next, |until| next.min(until))).await;
         }

@@ -194,8 +194,16 @@ impl Session {
     }
 }
 
+/// The longest name of a connection, or of a library: all of them may be listed.
+const NAME_BYTES_MAX: usize = 1_024;
+
 /// A name that can be shown in one field of a line.
 pub(super) fn check_name(name: &[u8], what: &str) -> Result<String, Refusal> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Refusal::text(format!(
+            "ERR {what} cannot be longer than {NAME_BYTES_MAX} bytes."
+        )));
+    }
     let plain = name.iter().all(|byte| (b'!'..=b'~').contains(byte));
     match std::str::from_utf8(name) {
         Ok(text) if plain => Ok(text.to_owned()),
@@ -235,9 +243,7 @@ fn ping(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         1 => call.out.simple("PONG"),
         2 => call.out.bulk(&arguments[1]),
         _ => {
-            return Err(Refusal::of(
-                "ERR wrong number of arguments for 'ping' command",
-            ));
+            return Err(Refusal::arity("ping"));
         }
     }
     Ok(Flow::Done)

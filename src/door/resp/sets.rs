@@ -6,13 +6,14 @@
 
 use bytes::Bytes;
 
-use super::call::{Answered, Call, Reach};
+use super::answer::{self, Form};
+use super::call::{Answered, Call, Steps, typed};
 use super::failure::Refusal;
 use super::queue::Touches;
 use super::reply::Out;
 use super::request::{Arguments, Taken};
 use super::table::Spec;
-use super::typed::{self, Scan, Write};
+use super::typed::{self, Scan};
 use crate::command::collection::Packer;
 use crate::command::set::Operation;
 use crate::command::{self, Command, Condition, Kind, Reply};
@@ -21,6 +22,7 @@ use crate::router;
 use crate::version::Version;
 
 mod algebra;
+mod limited;
 
 use self::algebra::{Combine, difference, intersection, union};
 
@@ -132,7 +134,7 @@ pub(super) const COMMANDS: &[Spec] = &[
 ];
 
 /// Of a command whose only argument is its key.
-fn whole(call: Call<'_>, arguments: Arguments<'_>, operation: Operation, write: Write) -> Answered {
+fn whole(call: Call<'_>, arguments: Arguments<'_>, operation: Operation, write: Form) -> Answered {
     let key = call.key(&arguments.take(), 1)?;
     call.operate(key, command::Operation::Set(operation), write)
 }
@@ -142,7 +144,7 @@ fn members(
     call: Call<'_>,
     arguments: Arguments<'_>,
     operation: fn(Vec<Bytes>) -> Operation,
-    write: Write,
+    write: Form,
 ) -> Answered {
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
@@ -151,15 +153,15 @@ fn members(
 }
 
 fn sadd(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    members(call, arguments, Operation::Add, typed::integer)
+    members(call, arguments, Operation::Add, answer::integer)
 }
 
 fn srem(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    members(call, arguments, Operation::Remove, typed::integer)
+    members(call, arguments, Operation::Remove, answer::integer)
 }
 
 fn smismember(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    members(call, arguments, Operation::Contains, typed::integers)
+    members(call, arguments, Operation::Contains, answer::integers)
 }
 
 fn sismember(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -177,11 +179,11 @@ fn is_member(out: &mut Out, answer: command::Answer) -> Result<(), Refusal> {
 }
 
 fn scard(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    whole(call, arguments, Operation::Length, typed::integer)
+    whole(call, arguments, Operation::Length, answer::integer)
 }
 
 fn smembers(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    whole(call, arguments, Operation::Members, typed::set)
+    whole(call, arguments, Operation::Members, answer::set)
 }
 
 fn spop(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
@@ -190,9 +192,9 @@ fn spop(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     }
     let count = arguments.get(2).map(typed::count).transpose()?;
     let write = if count.is_some() {
-        typed::set
+        answer::set
     } else {
-        typed::only
+        answer::only
     };
     let operation = Operation::Pop {
         count: count.unwrap_or(1),
@@ -207,9 +209,9 @@ fn srandmember(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     }
     let count = arguments.get(2).map(typed::signed).transpose()?;
     let write = if count.is_some() {
-        typed::array
+        answer::array
     } else {
-        typed::only
+        answer::only
     };
     let operation = Operation::Random {
         count: count.unwrap_or(1),
@@ -234,32 +236,31 @@ fn smove(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let (from, to) = (call.key(&taken, 1)?, call.key(&taken, 2)?);
     let member = taken.bytes(3);
     let touches = Touches::many([&taken[1], &taken[2]].into_iter(), true);
-    call.compose(touches, |reach| async move {
-        let mut out = reach.out();
-        out.integer(shift(&reach, from, to, member).await?.into());
+    call.step_by_step(touches, |steps, mut out| async move {
+        out.integer(shift(&steps, from, to, member).await?.into());
         Ok(out)
     })
 }
 
-async fn shift(reach: &Reach, from: Key, to: Key, member: Bytes) -> Result<bool, Refusal> {
-    let of = |key: Key, operation| typed::command(key, command::Operation::Set(operation));
+async fn shift(steps: &Steps, from: Key, to: Key, member: Bytes) -> Result<bool, Refusal> {
+    let of = |key: Key, operation| typed(key, command::Operation::Set(operation));
     let length = command::Operation::Set(Operation::Length);
-    if typed::lengths(reach, &from, &to, &length).await?.is_none() {
+    if typed::lengths(steps, &from, &to, &length).await?.is_none() {
         return Ok(false);
     }
     let this = vec![member];
     if from == to {
         let asked = of(from, Operation::Contains(this));
-        let found = typed::answer(reach.execute(&asked).await)?;
+        let found = typed::answer(steps.execute(&asked).await)?;
         return Ok(found == command::Answer::Integers(vec![Some(1)]));
     }
     let take = of(from.clone(), Operation::Remove(this.clone()));
-    if typed::answer(reach.execute(&take).await)? == command::Answer::Integer(0) {
+    if typed::answer(steps.execute(&take).await)? == command::Answer::Integer(0) {
         return Ok(false);
     }
     let put = of(to, Operation::Add(this.clone()));
     let back = of(from, Operation::Add(this));
-    typed::put_or_back(reach, put, back).await?;
+    typed::put_or_back(steps, put, back).await?;
     Ok(true)
 }
 
@@ -275,7 +276,7 @@ fn keys(
 fn read_all(keys: &[Key]) -> Vec<Command> {
     let read = |key: &Key| {
         let operation = command::Operation::Set(Operation::Members);
-        typed::command(key.clone(), operation)
+        typed(key.clone(), operation)
     };
     keys.iter().map(read).collect()
 }
@@ -290,7 +291,7 @@ fn found(replies: Vec<Result<Reply, router::Error>>) -> Result<Found, Refusal> {
             Ok(Reply::Answer { version, .. }) => *version,
             _ => None,
         });
-        let members = typed::list(typed::answer(reply)?)?;
+        let members = answer::list(typed::answer(reply)?)?;
         sets.push(members.into_iter().flatten().collect());
     }
     Ok((sets, versions))
@@ -339,12 +340,18 @@ fn sintercard(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         at += 2;
     }
     let taken = arguments.take();
+    let touches = Touches::many((2..2 + count).map(|at| &taken[at]), false);
     let keys = keys(&call, &taken, 2..2 + count)?;
-    call.execute_all(read_all(&keys), move |out, replies| {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if limit > 0 {
+        return call.step_by_step(touches, move |steps, mut out| async move {
+            out.length(limited::count(&steps, keys, limit).await?);
+            Ok(out)
+        });
+    }
+    call.execute_all(read_all(&keys), |out, replies| {
         let (sets, _) = found(replies)?;
-        let count = intersection(sets).len();
-        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
-        out.length(limit.map_or(count, |limit| count.min(limit)));
+        out.length(intersection(sets).len());
         Ok(())
     })
 }
@@ -366,16 +373,15 @@ fn store(call: Call<'_>, arguments: Arguments<'_>, combine: Combine) -> Answered
     let to = call.key(&taken, 1)?;
     let from = keys(&call, &taken, 2..taken.len())?;
     let touches = Touches::many((1..taken.len()).map(|at| &taken[at]), true);
-    call.compose(touches, move |reach| async move {
-        let mut out = reach.out();
-        out.length(combine_into(&reach, &to, &from, combine).await?);
+    call.step_by_step(touches, move |steps, mut out| async move {
+        out.length(combine_into(&steps, &to, &from, combine).await?);
         Ok(out)
     })
 }
 
 /// Writes what comes of sets to a key, and answers how many members that are.
 async fn combine_into(
-    reach: &Reach,
+    steps: &Steps,
     to: &Key,
     from: &[Key],
     combine: Combine,
@@ -383,7 +389,7 @@ async fn combine_into(
     /// How often it is begun anew because the destination, a source too, has changed meanwhile.
     const ATTEMPTS_MAX: usize = 16;
     for _ in 0..ATTEMPTS_MAX {
-        let (sets, versions) = found(reach.all(read_all(from)).await?)?;
+        let (sets, versions) = found(steps.all(read_all(from)).await?)?;
         let condition = match from.iter().position(|key| key == to) {
             None => Condition::None,
             Some(at) => versions[at].map_or(Condition::Absent, |version| {
@@ -391,7 +397,7 @@ async fn combine_into(
             }),
         };
         let members = combine(sets);
-        match reach.execute(&writing(to, &members, condition)).await {
+        match steps.execute(&writing(to, &members, condition)).await {
             Ok(Reply::ConditionFailed { .. }) => {}
             Ok(_) => return Ok(members.len()),
             Err(router::Error::Command(error)) => {

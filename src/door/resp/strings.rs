@@ -472,10 +472,7 @@ fn puts(
     condition: Condition,
 ) -> Result<Vec<Command>, Refusal> {
     if arguments.len().is_multiple_of(2) {
-        let name = &call.entry.name;
-        return Err(Refusal::text(format!(
-            "ERR wrong number of arguments for '{name}' command"
-        )));
+        return Err(Refusal::arity(&call.entry.name));
     }
     let taken = arguments.take();
     (1..taken.len())

@@ -1,35 +1,22 @@
-//! What commands about hashes, lists and sets have in common: from an operation on one key to a
-//! reply, scans, and moving from one key to another.
+//! What commands about values of a type have in common: from an operation on one key to a reply, numbers
+//! among arguments, scans, and moving from one key to another.
 
 use bytes::Bytes;
 
-use super::call::{Answered, Call, Reach};
+use super::call::{Answered, Call, Steps, answer_of, typed};
 use super::failure::Refusal;
 use super::number;
 use super::reply::Out;
 use super::request::{Arguments, Taken};
-use crate::command::{self, Answer, Command, Condition, Operation, Reply};
+use crate::command::{self, Answer, Command, Operation, Reply};
 use crate::glob;
 use crate::key::Key;
 use crate::router;
 
-/// What writes an answer as a reply.
-pub(super) type Write = fn(&mut Out, Answer) -> Result<(), Refusal>;
-
-/// An operation on a key, under no condition.
-pub(super) fn command(key: Key, operation: Operation) -> Command {
-    Command::Typed {
-        key,
-        operation: Box::new(operation),
-        condition: Condition::None,
-    }
-}
-
 /// What an operation answered.
 pub(super) fn answer(reply: Result<Reply, router::Error>) -> Result<Answer, Refusal> {
     match reply {
-        Ok(Reply::Answer { answer, .. }) => Ok(answer),
-        Ok(_) => Err(Refusal::UNEXPECTED),
+        Ok(reply) => answer_of(reply),
         // The usual words for it are about strings.
         Err(router::Error::Command(error @ command::Error::ValueTooLarge { .. })) => {
             Err(Refusal::text(format!("ERR {error}")))
@@ -47,7 +34,7 @@ impl Call<'_> {
         write: impl FnOnce(&mut Out, Answer) -> Result<(), Refusal> + Send + 'static,
     ) -> Answered {
         let is_string = matches!(operation, Operation::String(_));
-        self.attempt(command(key, operation), move |out, reply| match reply {
+        self.attempt(typed(key, operation), move |out, reply| match reply {
             Err(error) if is_string => Err(error.into()),
             reply => write(out, answer(reply)?),
         })
@@ -72,83 +59,6 @@ impl Call<'_> {
 /// Arguments from one on, which share the request's memory.
 pub(super) fn rest(taken: &Taken<'_>, first: usize) -> Vec<Bytes> {
     (first..taken.len()).map(|at| taken.bytes(at)).collect()
-}
-
-/// Writes a number.
-pub(super) fn integer(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    match answer {
-        Answer::Integer(number) => out.integer(number),
-        _ => return Err(Refusal::UNEXPECTED),
-    }
-    Ok(())
-}
-
-/// Writes numbers.
-pub(super) fn integers(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    let Answer::Integers(numbers) = answer else {
-        return Err(Refusal::UNEXPECTED);
-    };
-    out.array(numbers.len());
-    for number in numbers {
-        match number {
-            Some(number) => out.integer(number),
-            None => out.null(),
-        }
-    }
-    Ok(())
-}
-
-/// Writes one value, or that there is none.
-pub(super) fn bulk(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    match answer {
-        Answer::Bytes(bytes) => out.bulk(&bytes),
-        Answer::Nothing => out.null(),
-        _ => return Err(Refusal::UNEXPECTED),
-    }
-    Ok(())
-}
-
-/// Writes values in order.
-pub(super) fn array(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    let items = list(answer)?;
-    out.array(items.len());
-    for item in items {
-        out.bulk_or_null(item.as_deref());
-    }
-    Ok(())
-}
-
-/// Writes values without an order.
-pub(super) fn set(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    let items = list(answer)?;
-    out.set(items.len());
-    for item in items {
-        out.bulk_or_null(item.as_deref());
-    }
-    Ok(())
-}
-
-/// Writes the one value of a list of at most one.
-pub(super) fn only(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    out.bulk_or_null(list(answer)?.into_iter().flatten().next().as_deref());
-    Ok(())
-}
-
-/// Writes that it was done.
-pub(super) fn done(out: &mut Out, answer: Answer) -> Result<(), Refusal> {
-    match answer {
-        Answer::Done => out.ok(),
-        _ => return Err(Refusal::UNEXPECTED),
-    }
-    Ok(())
-}
-
-/// The values of an answer that has some.
-pub(super) fn list(answer: Answer) -> Result<Vec<Option<Bytes>>, Refusal> {
-    match answer {
-        Answer::List(items) => Ok(items),
-        _ => Err(Refusal::UNEXPECTED),
-    }
 }
 
 /// A whole number.
@@ -291,13 +201,13 @@ pub(super) fn cursor(text: &[u8]) -> Option<u64> {
 /// Asks two keys for their lengths, where something is to move from the first to the second.
 /// `None` if there is nothing at the first, whatever is at the second.
 pub(super) async fn lengths(
-    reach: &Reach,
+    steps: &Steps,
     from: &Key,
     to: &Key,
     length: &Operation,
 ) -> Result<Option<()>, Refusal> {
-    let ask = |key: &Key| command(key.clone(), length.clone());
-    let mut replies = reach.all(vec![ask(from), ask(to)]).await?.into_iter();
+    let ask = |key: &Key| typed(key.clone(), length.clone());
+    let mut replies = steps.all(vec![ask(from), ask(to)]).await?.into_iter();
     let mut next = || answer(replies.next().unwrap_or(Err(router::Error::Internal)));
     if next()? == Answer::Integer(0) {
         return Ok(None);
@@ -308,11 +218,11 @@ pub(super) async fn lengths(
 
 /// Puts what was taken from one key to another; if that fails, back to where it was. It may then be
 /// at both, if the first attempt had an effect that nobody could tell of, but is not lost.
-pub(super) async fn put_or_back(reach: &Reach, put: Command, back: Command) -> Result<(), Refusal> {
-    let Err(refusal) = answer(reach.execute(&put).await) else {
+pub(super) async fn put_or_back(steps: &Steps, put: Command, back: Command) -> Result<(), Refusal> {
+    let Err(refusal) = answer(steps.execute(&put).await) else {
         return Ok(());
     };
-    match answer(reach.renewed().execute(&back).await) {
+    match answer(steps.renewed().execute(&back).await) {
         Ok(_) => Err(refusal),
         Err(_) => {
             tracing::error!(

@@ -35,11 +35,10 @@ fn pop(call: Call<'_>, arguments: Arguments<'_>, end: End) -> Answered {
     let touches = Touches::many((1..last).map(|at| &taken[at]), true);
     let keys: Result<Vec<Key>, Refusal> = (1..last).map(|at| call.key(&taken, at)).collect();
     let keys = keys?;
-    call.compose(touches, move |reach| async move {
-        let mut out = reach.out();
+    call.step_by_step(touches, move |steps, mut out| async move {
         for key in keys {
             let pop = of(key.clone(), Operation::Pop { end, count: None });
-            if let Answer::Bytes(element) = typed::answer(reach.execute(&pop).await)? {
+            if let Answer::Bytes(element) = typed::answer(steps.execute(&pop).await)? {
                 out.array(2);
                 out.bulk(key.as_bytes());
                 out.bulk(&element);
