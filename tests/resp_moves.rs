@@ -167,6 +167,76 @@ async fn a_client_that_hangs_up_loses_no_element() {
     nodes.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_leaves_no_value_at_both_keys() {
+    const CLIENTS: usize = 40;
+    let nodes = Nodes::start(3, &Config::default()).await;
+    let mut wire = nodes.connect().await;
+    let mut pairs = Vec::new();
+    for n in 0..CLIENTS {
+        let (from, to) = (
+            nodes.key(&format!("f{n}"), 1),
+            nodes.key(&format!("t{n}"), 2),
+        );
+        ask(&mut wire, &format!("SET {from} {n}")).await;
+        let stream = nodes.stream().await;
+        let leaver = SockRef::from(&stream);
+        leaver.set_linger(Some(Duration::ZERO)).unwrap();
+        let request = words(&format!("RENAME {from} {to}"));
+        leaver.send(&encoded(&request)).unwrap();
+        tokio::time::sleep(Duration::from_micros(50 * n as u64)).await;
+        pairs.push((from, to));
+    }
+    let (mut here, mut there) = (0, 0);
+    patient("each value to be at one key", async {
+        for (from, to) in &pairs {
+            // One of which nothing was heard is where it was.
+            while number(&mut wire, &format!("EXISTS {from} {to}")).await != 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            here += number(&mut wire, &format!("EXISTS {from}")).await;
+            there += number(&mut wire, &format!("EXISTS {to}")).await;
+        }
+    })
+    .await;
+    assert!(there > 0 && here + there == CLIENTS, "{here}, {there}");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intersection_is_counted_up_to_a_limit() {
+    let nodes = Nodes::start(3, &Config::default()).await;
+    let mut wire = nodes.connect().await;
+    let sets = [0, 1, 2].map(|owner| nodes.key("set", owner));
+    // Multiples of two, three and five.
+    for (set, factor) in sets.iter().zip([2, 3, 5]) {
+        let members = (0..6_000).map(|n| (n * factor).to_string());
+        let mut add = vec![b"SADD".to_vec(), set.as_bytes().to_vec()];
+        add.extend(members.map(String::into_bytes));
+        wire.ask(&add).await;
+    }
+    let [two, three, five] = &sets;
+    let both = number(&mut wire, &format!("SINTERCARD 2 {two} {three}")).await;
+    assert_eq!(both, 2_000);
+    for (limit, count) in [(1, 1), (7, 7), (399, 399), (400, 400), (401, 400), (0, 400)] {
+        let all = format!("SINTERCARD 4 {two} {five} {three} {two} LIMIT {limit}");
+        assert_eq!(number(&mut wire, &all).await, count, "{limit}");
+    }
+    let none = format!("SINTERCARD 2 {two} nosuch LIMIT 5");
+    assert_eq!(number(&mut wire, &none).await, 0);
+    assert_eq!(
+        ask(&mut wire, "SET text x").await,
+        Reply::Line(b'+', b"OK".into())
+    );
+    let wrong = ask(
+        &mut wire,
+        &format!("SINTERCARD 3 nosuch {two} text LIMIT 5"),
+    )
+    .await;
+    assert!(wrong.is_error() && wrong.bytes().starts_with(b"WRONGTYPE"));
+    nodes.stop().await;
+}
+
 /// A destination that is a source as well is written only as it was read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_stored_into_itself_keeps_what_others_add() {
