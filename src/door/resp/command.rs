@@ -353,3 +353,43 @@ fn list(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     }
     Ok(Flow::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The commands in the first column of the page's tables, as [`Entry::name`] is written.
+    fn listed(page: &str) -> Vec<String> {
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        names
+            .map(|name| name.to_ascii_lowercase().replace(' ', "|"))
+            .collect()
+    }
+
+    #[test]
+    fn the_page_about_commands_has_what_the_table_has() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/COMMANDS.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let listed = listed(&page);
+        let once: BTreeSet<&str> = listed.iter().map(|name| &**name).collect();
+        assert_eq!(once.len(), listed.len(), "some are there twice: {listed:?}");
+        // What is nothing without a subcommand is listed by these; all of them have HELP.
+        let is_whole = |entry: &&Entry| entry.spec.subcommands.is_empty() || entry.spec.takes(1);
+        let entries = TABLE.entries().iter().filter(is_whole);
+        let there: BTreeSet<&str> = entries
+            .map(|entry| &*entry.name)
+            .filter(|name| !name.ends_with("|help"))
+            .collect();
+        let undocumented: Vec<_> = there.difference(&once).collect();
+        assert!(
+            undocumented.is_empty(),
+            "docs/COMMANDS.md lacks {undocumented:?}"
+        );
+        let imagined: Vec<_> = once.difference(&there).collect();
+        assert!(imagined.is_empty(), "there is no {imagined:?}");
+    }
+}
