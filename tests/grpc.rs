@@ -34,6 +34,8 @@ mod raw;
 mod statuses;
 #[path = "grpc/values.rs"]
 mod values;
+#[path = "grpc/watch.rs"]
+mod watch;
 
 use smache::config::Config;
 

@@ -9,9 +9,9 @@
 //!
 //! The services (`cache`, `counter`, `flag`, `hash`, `json`, `kv`, `list`, `set`) translate between messages and
 //! [`Command`](crate::command::Command)s, with the help of `call`, and decide nothing; `commands` hands over to the
-//! [Redis door](super::resp), and `reply` reads what that answers. What went
-//! wrong becomes a status in `status`, in one exhaustive match. `health` says whether the node
-//! serves; tonic's reflection describes all of it.
+//! [Redis door](super::resp), and `reply` reads what that answers; `watch` tells what becomes of keys.
+//! What went wrong becomes a status in `status`, in one exhaustive match. `health` says whether the
+//! node serves; tonic's reflection describes all of it.
 
 mod cache;
 mod call;
@@ -31,12 +31,13 @@ mod outbound;
 mod reply;
 mod set;
 mod status;
+mod watch;
 
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response};
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -86,7 +87,7 @@ pub(in crate::door) struct Grpc(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     routes: Routes,
-    stopping: watch::Sender<bool>,
+    stopping: Sender<bool>,
 }
 
 impl Grpc {
@@ -94,7 +95,7 @@ impl Grpc {
         Grpc(Arc::new(Inner {
             routes: routes(&shared),
             shared,
-            stopping: watch::Sender::new(false),
+            stopping: Sender::new(false),
         }))
     }
 
@@ -139,7 +140,7 @@ impl Grpc {
         }
         let deadline = deadline::of(&parts.headers, Instant::now())?;
         let limits = self.admit(kind, deadline, connection)?;
-        let meter = Arc::new(Meter::new(deadline));
+        let meter = Arc::new(Meter::new(deadline, &shared.budget));
         parts.extensions.insert(Arc::clone(&meter));
         let mut routes = routes.clone();
         let answer = async {
@@ -192,6 +193,7 @@ fn routes(shared: &Arc<Shared>) -> Routes {
     use v1::kv_server::KvServer;
     use v1::list_server::ListServer;
     use v1::set_server::SetServer;
+    use v1::watch_server::WatchServer;
 
     // `inbound` refuses longer messages before they are decoded.
     let max = usize::MAX;
@@ -206,6 +208,7 @@ fn routes(shared: &Arc<Shared>) -> Routes {
         .add_service(KvServer::new(with()).max_decoding_message_size(max))
         .add_service(ListServer::new(with()).max_decoding_message_size(max))
         .add_service(SetServer::new(with()).max_decoding_message_size(max))
+        .add_service(WatchServer::new(with()).max_decoding_message_size(max))
         .add_service(health::service(shared));
     reflect(routes).prepare()
 }

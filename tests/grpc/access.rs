@@ -31,7 +31,7 @@ write w the-writers-token\n\
 admin a the-admins-token\n";
 
 /// What only reads, and so takes no more than the least role.
-const READS: [&str; 18] = [
+const READS: [&str; 19] = [
     "Contains",
     "Fields",
     "Get",
@@ -50,6 +50,7 @@ const READS: [&str; 18] = [
     "Stream",
     "TypesAt",
     "Values",
+    "Watch",
 ];
 
 #[tokio::test]

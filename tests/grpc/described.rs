@@ -19,7 +19,7 @@ use crate::calls::{channel, good, status};
 use crate::client::patient;
 use crate::door::TestDoor;
 
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "smache.v1.Cache",
     "smache.v1.Commands",
     "smache.v1.Counter",
@@ -29,6 +29,7 @@ const SERVICES: [&str; 9] = [
     "smache.v1.Kv",
     "smache.v1.List",
     "smache.v1.Set",
+    "smache.v1.Watch",
 ];
 
 fn ask(service: &str) -> HealthCheckRequest {

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::{status, v1};
-use crate::access::{Need, Refused};
+use crate::access::{Need, Pass, Refused};
 use crate::clock::UnixMs;
 use crate::command::{
     Answer, Command, Condition, Entry, Kind, Operation, OperationId, Reply, string,
 };
 use crate::door::bearer;
-use crate::door::hold::{Hold, SHORT_BYTES};
-use crate::door::http::{IdempotencyKey, Shared, TTL_MS_MAX};
+use crate::door::hold::{Budget, Hold, SHORT_BYTES};
+use crate::door::http::{Context, IdempotencyKey, Shared, TTL_MS_MAX};
 use crate::door::resp::Ran;
 use crate::key::Key;
 use crate::router;
@@ -32,21 +32,29 @@ pub(super) struct Services(pub(super) Arc<Shared>);
 pub(super) struct Meter {
     /// When its client gives up.
     deadline: Option<Instant>,
+    budget: Arc<Budget>,
     /// The memory of what was answered and has not left.
     holds: Mutex<Vec<Hold>>,
 }
 
 impl Meter {
-    pub(super) fn new(deadline: Option<Instant>) -> Meter {
+    pub(super) fn new(deadline: Option<Instant>, budget: &Arc<Budget>) -> Meter {
         Meter {
             deadline,
+            budget: Arc::clone(budget),
             holds: Mutex::default(),
         }
     }
 
-    /// Hands over what was taken for the part of the answer that leaves now.
-    pub(super) fn release(&self) -> Vec<Hold> {
-        std::mem::take(&mut self.holds.lock())
+    /// Hands over what was taken for the `bytes` of the answer that leave now. Of a stream these may
+    /// be many short messages, none of which took anything.
+    pub(super) fn release(&self, bytes: usize) -> Vec<Hold> {
+        let mut holds = std::mem::take(&mut *self.holds.lock());
+        let held: usize = holds.iter().map(Hold::bytes).sum();
+        if bytes >= SHORT_BYTES && held < bytes {
+            holds.push(Hold::owe(&self.budget, bytes - held));
+        }
+        holds
     }
 }
 
@@ -110,6 +118,11 @@ impl Call {
             headers,
         };
         Ok((call, asked))
+    }
+
+    /// What the door was made with.
+    pub(super) fn context(&self) -> &Context {
+        &self.shared.context
     }
 
     /// The key that a service calls `name`.
@@ -304,6 +317,19 @@ impl Call {
         let access = &self.shared.context.access;
         let role = bearer::check(access, &self.headers, Need::Read)?;
         self.shared.redis().run(words, role).await
+    }
+
+    /// Lets a client in whose answer goes on: with each part of it it is asked again.
+    pub(super) fn pass(&self) -> Result<Pass, Status> {
+        bearer::admit(&self.context().access, &self.headers).map_err(status::refused)
+    }
+
+    /// Whether it still may read.
+    pub(super) fn may_read(&self, pass: &mut Pass) -> Result<(), Status> {
+        let access = &self.context().access;
+        let role = access.role(pass).ok_or(Refused::Unknown);
+        let role = role.and_then(|role| access.check_role(role, Need::Read));
+        role.map(|_| ()).map_err(status::refused)
     }
 
     fn hold(&self, hold: Hold) {

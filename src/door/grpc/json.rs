@@ -25,7 +25,7 @@ fn text(data: Bytes) -> Result<String, Status> {
 }
 
 /// A value of any type as JSON text, and what it is kept as.
-fn shown(entry: Entry) -> Result<(String, v1::ValueType), Status> {
+pub(super) fn shown(entry: Entry) -> Result<(String, v1::ValueType), Status> {
     let kind = match entry.kind {
         Kind::Json => v1::ValueType::Json,
         Kind::Counter => v1::ValueType::Counter,

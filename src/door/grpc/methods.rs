@@ -49,7 +49,7 @@ const READ: Kind = once(Need::Read);
 const WRITE: Kind = once(Need::Write);
 
 /// All of them, in the order of their paths.
-pub(super) static METHODS: [Method; 69] = [
+pub(super) static METHODS: [Method; 70] = [
     method("/grpc.health.v1.Health/Check", ASK),
     method(
         "/grpc.health.v1.Health/Watch",
@@ -129,6 +129,7 @@ pub(super) static METHODS: [Method; 69] = [
     method("/smache.v1.Set/Remove", WRITE),
     method("/smache.v1.Set/Sample", READ),
     method("/smache.v1.Set/Scan", READ),
+    method("/smache.v1.Watch/Watch", lasting(Need::Read, false)),
 ];
 
 /// What nobody knows; tonic answers that it is not implemented.
@@ -234,6 +235,7 @@ mod tests {
             "Stream",
             "TypesAt",
             "Values",
+            "Watch",
         ];
         for method in &METHODS {
             let name = method.path.rsplit('/').next().unwrap();

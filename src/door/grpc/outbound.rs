@@ -81,8 +81,7 @@ impl Limits {
             return None;
         };
         if stopping.as_mut().poll(cx).is_ready() {
-            let message = "the node is stopping; call another one";
-            return Some(status::new(Code::Unavailable, "stopping", message));
+            return Some(status::stopping());
         }
         let deadline = deadline.as_mut()?;
         deadline.as_mut().poll(cx).is_ready().then(status::deadline)
@@ -191,7 +190,10 @@ impl http_body::Body for Body {
         };
         Poll::Ready(Some(Ok(match frame.into_data() {
             Ok(bytes) => Frame::data(match &this.meter {
-                Some(meter) => held(bytes, meter.release()),
+                Some(meter) => {
+                    let holds = meter.release(bytes.len());
+                    held(bytes, holds)
+                }
                 None => bytes,
             }),
             Err(frame) => {

@@ -66,6 +66,12 @@ pub(super) fn deadline() -> Status {
     new(Code::DeadlineExceeded, "deadline", message)
 }
 
+/// A call that lasts ends with the node.
+pub(super) fn stopping() -> Status {
+    let message = "the node is stopping; call another one";
+    new(Code::Unavailable, "stopping", message)
+}
+
 /// The condition does not hold for the present version.
 pub(super) fn condition_failed(current: Option<Version>) -> Status {
     let message = match current {
@@ -121,7 +127,7 @@ pub(super) fn refused(refused: Refused) -> Status {
 pub(super) fn failure(failure: impl Into<Failure>) -> Status {
     let failure = failure.into();
     let code = match (failure.status.as_u16(), failure.code) {
-        (_, "overloaded") | (413 | 507, _) => Code::ResourceExhausted,
+        (_, "overloaded" | "too_many_watchers") | (413 | 507, _) => Code::ResourceExhausted,
         (401, _) => Code::Unauthenticated,
         (403, _) => Code::PermissionDenied,
         (503, _) => Code::Unavailable,
@@ -279,6 +285,10 @@ mod tests {
     fn what_the_http_door_refuses() {
         for (refused, code) in [
             (Failure::busy("overloaded", ""), Code::ResourceExhausted),
+            (
+                Failure::busy("too_many_watchers", ""),
+                Code::ResourceExhausted,
+            ),
             (Failure::busy("not_ready", ""), Code::Unavailable),
             (Failure::body_too_large(7), Code::ResourceExhausted),
             (Failure::body_timeout(), Code::DeadlineExceeded),
