@@ -1,12 +1,12 @@
-// What the clients' scripts have in common: two nodes to ask, and patience with an end.
+// What the clients' scripts have in common: nodes to ask, and patience with an end.
 
 import assert from "node:assert/strict";
 
 const patience = 20_000;
 
-/** The base addresses of the two nodes, as the command line names them. */
+/** What the command line names: the addresses of two nodes first. */
 export const nodes = process.argv.slice(2);
-assert.equal(nodes.length, 2, "usage: node SCRIPT.mjs http://FIRST http://SECOND");
+assert.ok(nodes.length >= 2, "usage: node SCRIPT.mjs FIRST SECOND");
 
 /** What a promise comes to, unless it takes too long. */
 export function patient(what, promise) {
@@ -16,6 +16,10 @@ export function patient(what, promise) {
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
+
+/** Asserts that a promise fails, and why. */
+export const refused = (what, why, promise) =>
+  patient(what, assert.rejects(promise, (error) => (assert.match(String(error.message), why), true)));
 
 /** Asks a node over HTTP; the answer must be good. */
 export async function ask(node, method, path, body) {
