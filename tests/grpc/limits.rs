@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::Builder;
+use prost::Message as _;
 use smache::config::Config;
 use smache::door::grpc::v1;
 use tonic::Code;
@@ -270,5 +271,48 @@ async fn calls_that_last_are_bounded() {
     drop(watches);
     until(&door, open, |open| open == 0.0).await;
     good(health.watch(ask)).await;
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_many_short_messages_waits_its_turn() {
+    let config = Config {
+        request_timeout: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let door = TestDoor::with(config).await;
+    // Nobody answers for any key: each command takes its time, and what is behind it waits.
+    door.publish(false).await;
+    let mut raw = Raw::connect(door.address).await;
+    let (response, mut body) = raw.begin("/smache.v1.Commands/Stream", &[]).await;
+    let command = |words: [&'static str; 2]| {
+        let args = words.map(Bytes::from).to_vec();
+        framed(&v1::CommandRequest { args })
+    };
+    let ping = command(["PING", "as-long-as-a-key"]);
+    assert_eq!(ping.len(), 29);
+    body.send_data(command(["GET", "k"]), false).unwrap();
+    // As much as a client may send ahead, each message by itself, as most clients do it.
+    let count = (64 << 10) / ping.len();
+    for _ in 0..count {
+        body.send_data(ping.clone(), false).unwrap();
+    }
+    body.send_data(Bytes::new(), true).unwrap();
+    let told = told(patient("an answer", response).await.unwrap()).await;
+    assert_eq!(told.status().0, Code::Ok);
+    let mut rest = &told.body[..];
+    let mut replies = Vec::new();
+    while let Some(prefix) = rest.get(1..5) {
+        let length = u32::from_be_bytes(prefix.try_into().unwrap()) as usize;
+        let reply = v1::CommandReply::decode(&rest[5..5 + length]).unwrap();
+        replies.push(reply.reply.unwrap());
+        rest = &rest[5 + length..];
+    }
+    assert_eq!(replies.len(), 1 + count);
+    assert!(
+        matches!(&replies[0], v1::command_reply::Reply::Error(error) if error.word == "CLUSTERDOWN")
+    );
+    let echoed = v1::command_reply::Reply::Bytes("as-long-as-a-key".into());
+    assert!(replies[1..].iter().all(|reply| *reply == echoed));
     door.close().await;
 }

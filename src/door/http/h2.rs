@@ -39,7 +39,12 @@ use crate::door::hold::{Hold, LARGE_BYTES, SHORT_BYTES};
 /// What a client may send of one request before it is read, in bytes.
 const STREAM_WINDOW: u32 = 64 << 10;
 /// What it may send of all requests on a connection before any is read.
-const CONNECTION_WINDOW: u32 = 128 << 10;
+///
+/// Short messages cost more than their bytes: half of this is what h2 grants a connection for what
+/// unread frames below 256 bytes lack of that, and beyond it the connection is closed. A client that
+/// sends a stream of messages of 30 bytes faster than they are worked off fills the window of one
+/// request with them, which takes nearly all of that.
+const CONNECTION_WINDOW: u32 = 1 << 20;
 /// How long a client may take to answer a goodbye, once nothing else is to be said.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How much of an answer is handed to the connection at a time.
