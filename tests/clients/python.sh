@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Python's clients, as they are: redis-py.
+# Python's clients, as they are: redis-py, and gRPC's, which asks for what there is to be called.
 #
 #   tests/clients/python.sh [BINARY]      (default: target/release/smache)
 #
@@ -14,6 +14,11 @@ begin "$@"
 fetch_python
 start_two
 start_guarded
-timeout 120 "$python" tests/clients/redis_client.py "$(word first resp)" "$(word second resp)" \
-  "localhost:$(word guarded resp | sed 's/.*://')" "$authority" "$writer_token" "$reader_token"
+# What to a script is the same node at another door.
+try() {
+  timeout 120 "$python" "tests/clients/$1.py" "$(word first "$2")" "$(word second "$2")" \
+    "localhost:$(word guarded "$2" | sed 's/.*://')" "$authority" "$writer_token" "$reader_token"
+}
+try redis_client resp
+try grpc_reflected http
 echo "$script: passed"
