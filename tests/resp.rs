@@ -8,6 +8,8 @@ mod client;
 mod cluster;
 #[path = "resp/documents.rs"]
 mod documents;
+#[path = "resp/driver.rs"]
+mod driver;
 #[path = "support/client.rs"]
 mod http;
 #[path = "support/in_process.rs"]
