@@ -50,7 +50,7 @@ fn present(version: &Option<Version>) -> String {
 }
 
 /// How a value is to be put.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutOptions {
     /// How long it lives; for ever by default.
     pub ttl: Option<Duration>,
@@ -278,6 +278,31 @@ impl Smache {
     fn key(&self, key: impl AsRef<[u8]>) -> Result<Key, key::Error> {
         let bytes = Bytes::copy_from_slice(key.as_ref());
         Key::new(bytes, self.node.config().key_bytes_max)
+    }
+
+    /// A client of this node, with all data types; what is written against
+    /// [`Cache`](crate::client::Cache) runs with it as with one over the network.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use smache::Smache;
+    /// use smache::client::Cache;
+    ///
+    /// async fn greet(cache: &impl Cache) -> Result<i64, smache::client::Error> {
+    ///     cache.hash_increment("greetings", "hello", 1).await
+    /// }
+    ///
+    /// let node = Smache::builder().start().await?;
+    /// assert_eq!(greet(&node.client()).await?, 1);
+    /// # node.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn client(&self) -> crate::client::Local {
+        crate::client::Local::new(self.node.clone())
     }
 
     /// Where the HTTP door listens, if it is open.

@@ -110,6 +110,8 @@
 
 mod accept;
 pub mod access;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
 pub mod cluster;
 pub mod command;

@@ -154,6 +154,10 @@ struct Inner {
     supervisor: Supervisor,
     handoff: Handoff,
     doors: Doors,
+    clock: Clock,
+    /// Carries raw commands out for the program that has the node, whether the door is open or not.
+    #[cfg(feature = "client")]
+    commands: door::resp::Door,
     http: Option<OpenDoor>,
     resp: Option<OpenDoor>,
     cluster_address: Option<SocketAddr>,
@@ -295,6 +299,8 @@ impl Node {
         // By the writers' clock: what is left of a time to live is theirs to say.
         let clock = options.clock.clone();
         let (http_door, resp_door) = door::doors(context, clock);
+        #[cfg(feature = "client")]
+        let commands = resp_door.clone();
         let http = http.map(|listener| open("HTTP", listener, |l, s| http_door.serve(l, s)));
         let resp =
             resp.map(|listener| open("the Redis protocol", listener, |l, s| resp_door.serve(l, s)));
@@ -325,6 +331,9 @@ impl Node {
             supervisor,
             handoff,
             doors,
+            clock: options.clock,
+            #[cfg(feature = "client")]
+            commands,
             http,
             resp,
             cluster_address: connected.address,
@@ -499,6 +508,18 @@ impl Node {
     #[must_use]
     pub fn doors(&self) -> &Doors {
         &self.0.doors
+    }
+
+    /// The present moment, as the node's writers have it.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.0.clock.now()
+    }
+
+    /// What carries raw commands out.
+    #[cfg(feature = "client")]
+    pub(crate) fn commands(&self) -> &door::resp::Door {
+        &self.0.commands
     }
 
     /// The supervisor, to look at.

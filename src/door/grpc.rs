@@ -79,6 +79,24 @@ pub(in crate::door) fn is_call<B>(request: &Request<B>) -> bool {
     is_grpc && *request.method() == Method::POST
 }
 
+/// The status that tells of a command's failure.
+#[cfg(feature = "client")]
+pub(crate) fn status_of(error: crate::router::Error) -> Status {
+    status::router(error)
+}
+
+/// A reply in the third version of the Redis protocol, as a message. `None` if it is none.
+#[cfg(feature = "client")]
+pub(crate) fn command_reply(reply: Vec<u8>) -> Option<v1::CommandReply> {
+    reply::read(reply).map(|(reply, _)| reply)
+}
+
+/// The status that tells of an error reply.
+#[cfg(feature = "client")]
+pub(crate) fn status_of_reply(error: v1::CommandError) -> Status {
+    reply::status(error)
+}
+
 /// The door; cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::door) struct Grpc(Arc<Inner>);

@@ -74,13 +74,14 @@ pub use self::openapi::document;
 
 // What the gRPC door has in common with this one, whose port it shares.
 #[cfg(feature = "grpc")]
+pub(crate) use self::ttl::TTL_MS_MAX;
+#[cfg(feature = "grpc")]
 pub(in crate::door) use self::{
     body::{Pace, collect, next_piece},
     failure::Failure,
     front::{Exchange, Shared},
     idempotency::IdempotencyKey,
     stream::State as Connection,
-    ttl::TTL_MS_MAX,
 };
 
 use self::front::Front;

@@ -51,7 +51,7 @@ mod table;
 mod typed;
 
 pub(in crate::door) use self::read::{Reader, Token};
-pub(in crate::door) use self::run::{Ran, words};
+pub(crate) use self::run::{Ran, words};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize};

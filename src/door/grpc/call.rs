@@ -23,6 +23,9 @@ use crate::key::Key;
 use crate::router;
 use crate::version::Version;
 
+/// The metadata that says that keys are given with their namespaces.
+const SMACHE_KEYS: &str = "smache-keys";
+
 /// Carries the services of the package out.
 #[derive(Clone, Debug)]
 pub(super) struct Services(pub(super) Arc<Shared>);
@@ -125,10 +128,17 @@ impl Call {
         &self.shared.context
     }
 
-    /// The key that a service calls `name`.
+    /// The key that a service calls `name`; or `name` itself, if the client gives keys whole.
     pub(super) fn key(&self, namespace: Namespace, name: String) -> Result<Key, Status> {
         let bytes_max = self.shared.context.config.key_bytes_max;
-        let Namespace(prefix) = namespace;
+        let Namespace(mut prefix) = namespace;
+        if let Some(form) = self.headers.get(SMACHE_KEYS) {
+            if form.as_bytes() != b"whole" {
+                let message = "smache-keys is `whole`, or is not given";
+                return Err(status::invalid("invalid_keys", message));
+            }
+            prefix = "";
+        }
         let key = match (prefix, name.is_empty()) {
             ("", _) | (_, true) => Key::new(name, bytes_max),
             _ => Key::new([prefix, &name].concat(), bytes_max),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::Failure;
 
 /// The longest time to live: 100 years of 365 days.
-pub(in crate::door) const TTL_MS_MAX: u64 = 100 * 365 * 24 * 3600 * 1000;
+pub(crate) const TTL_MS_MAX: u64 = 100 * 365 * 24 * 3600 * 1000;
 
 fn invalid(why: &str) -> Failure {
     let wanted = "ttl is an integer of seconds or a duration such as \"300ms\" or \"1h\"";

@@ -1,4 +1,5 @@
-//! Commands of the Redis protocol, for doors that speak another one.
+//! Commands of the Redis protocol, for doors that speak another one, and for the client library in this
+//! process.
 //!
 //! [`Door::run`] carries one command out as a connection of this protocol would: by the same table, the
 //! same functions and the same rules. It answers with the reply in RESP3, which [`Reader`] reads. What
@@ -26,16 +27,16 @@ const WITHOUT_CONNECTION: [&str; 2] = ["ping", "echo"];
 
 /// What came of a command.
 #[derive(Debug)]
-pub(in crate::door) struct Ran {
+pub(crate) struct Ran {
     /// In RESP3.
-    pub(in crate::door) reply: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
     /// Whether something may have changed by it.
-    pub(in crate::door) is_write: bool,
+    pub(crate) is_write: bool,
 }
 
 /// The words of a line, as people type them: with quotes, as `redis-cli` takes them. `None` if the
 /// quotes do not match.
-pub(in crate::door) fn words(line: &[u8]) -> Option<Vec<Bytes>> {
+pub(crate) fn words(line: &[u8]) -> Option<Vec<Bytes>> {
     let mut line = BytesMut::from(line);
     let mut places = Vec::new();
     inline::split(&mut line, &mut places)?;
@@ -53,7 +54,7 @@ impl Door {
     ///
     /// # Errors
     /// When the role is not enough. All else that can go wrong is a reply.
-    pub(in crate::door) async fn run(&self, words: &[Bytes], role: Role) -> Result<Ran, Refused> {
+    pub(crate) async fn run(&self, words: &[Bytes], role: Role) -> Result<Ran, Refused> {
         let (flow, mut out, is_write) = self.begin(words, role)?;
         match flow {
             Ok(Flow::Done) => {}
