@@ -268,7 +268,7 @@ pub trait Cache: Send + Sync {
     fn set_add(
         &self,
         key: &str,
-        members: impl IntoIterator<Item = impl Into<Bytes>>,
+        members: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> impl Future<Output = Result<u64, Error>> + Send
     where
         Self: Sized,
@@ -281,7 +281,7 @@ pub trait Cache: Send + Sync {
     fn set_remove(
         &self,
         key: &str,
-        members: impl IntoIterator<Item = impl Into<Bytes>>,
+        members: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> impl Future<Output = Result<u64, Error>> + Send
     where
         Self: Sized,
@@ -294,12 +294,12 @@ pub trait Cache: Send + Sync {
     fn set_contains(
         &self,
         key: &str,
-        member: impl Into<Bytes>,
+        member: impl AsRef<[u8]>,
     ) -> impl Future<Output = Result<bool, Error>> + Send
     where
         Self: Sized,
     {
-        let found = self.call(Request::SetContains(key.to_owned(), member.into()));
+        let found = self.call(Request::SetContains(key.to_owned(), bytes(&member)));
         async move { found.await?.is_true() }
     }
 
@@ -325,12 +325,12 @@ pub trait Cache: Send + Sync {
     fn hash_get(
         &self,
         key: &str,
-        field: impl Into<Bytes>,
+        field: impl AsRef<[u8]>,
     ) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send
     where
         Self: Sized,
     {
-        let found = self.call(Request::HashGet(key.to_owned(), field.into()));
+        let found = self.call(Request::HashGet(key.to_owned(), bytes(&field)));
         async move { found.await?.bytes() }
     }
 
@@ -350,13 +350,13 @@ pub trait Cache: Send + Sync {
     fn hash_set(
         &self,
         key: &str,
-        fields: impl IntoIterator<Item = (impl Into<Bytes>, impl Into<Bytes>)>,
+        fields: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     ) -> impl Future<Output = Result<u64, Error>> + Send
     where
         Self: Sized,
     {
         let fields = fields.into_iter();
-        let fields = fields.map(|(field, value)| (field.into(), value.into()));
+        let fields = fields.map(|(field, value)| (bytes(&field), bytes(&value)));
         let set = self.call(Request::HashSet(key.to_owned(), fields.collect()));
         async move { set.await?.count() }
     }
@@ -365,7 +365,7 @@ pub trait Cache: Send + Sync {
     fn hash_remove(
         &self,
         key: &str,
-        fields: impl IntoIterator<Item = impl Into<Bytes>>,
+        fields: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> impl Future<Output = Result<u64, Error>> + Send
     where
         Self: Sized,
@@ -378,13 +378,13 @@ pub trait Cache: Send + Sync {
     fn hash_increment(
         &self,
         key: &str,
-        field: impl Into<Bytes>,
+        field: impl AsRef<[u8]>,
         by: i64,
     ) -> impl Future<Output = Result<i64, Error>> + Send
     where
         Self: Sized,
     {
-        let sum = self.call(Request::HashIncrement(key.to_owned(), field.into(), by));
+        let sum = self.call(Request::HashIncrement(key.to_owned(), bytes(&field), by));
         async move { sum.await?.integer() }
     }
 
@@ -402,7 +402,7 @@ pub trait Cache: Send + Sync {
         &self,
         key: &str,
         end: End,
-        elements: impl IntoIterator<Item = impl Into<Bytes>>,
+        elements: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> impl Future<Output = Result<u64, Error>> + Send
     where
         Self: Sized,
@@ -482,7 +482,7 @@ pub trait Cache: Send + Sync {
     /// and that is [`Error::Lost`].
     fn run(
         &self,
-        words: impl IntoIterator<Item = impl Into<Bytes>>,
+        words: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> impl Future<Output = Result<Reply, Error>> + Send
     where
         Self: Sized,
@@ -493,11 +493,11 @@ pub trait Cache: Send + Sync {
 
     /// All keys that match a glob such as `bus:*`, read page by page as the stream is read. A key
     /// that has a value from the first page to the last comes once.
-    fn keys(&self, pattern: impl Into<Bytes>) -> BoxStream<'_, Result<Bytes, Error>>
+    fn keys(&self, pattern: impl AsRef<[u8]>) -> BoxStream<'_, Result<Bytes, Error>>
     where
         Self: Sized,
     {
-        let pattern = pattern.into();
+        let pattern = bytes(&pattern);
         let pages = stream::try_unfold(Some(0), move |cursor| {
             let next = cursor.map(|cursor| {
                 self.call(Request::Scan {
@@ -522,13 +522,13 @@ pub trait Cache: Send + Sync {
     /// asked has itself. It is sent once.
     fn publish(
         &self,
-        channel: impl Into<Bytes>,
-        message: impl Into<Bytes>,
+        channel: impl AsRef<[u8]>,
+        message: impl AsRef<[u8]>,
     ) -> impl Future<Output = Result<u64, Error>> + Send
     where
         Self: Sized,
     {
-        let (channel, message) = (channel.into(), message.into());
+        let (channel, message) = (bytes(&channel), bytes(&message));
         let heard = self.call(Request::Publish { channel, message });
         async move { heard.await?.count() }
     }
@@ -554,6 +554,10 @@ impl<C: Cache + ?Sized> Cache for Box<C> {
     }
 }
 
-fn owned(items: impl IntoIterator<Item = impl Into<Bytes>>) -> Vec<Bytes> {
-    items.into_iter().map(Into::into).collect()
+fn owned(items: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<Bytes> {
+    items.into_iter().map(|item| bytes(&item)).collect()
+}
+
+fn bytes(item: &impl AsRef<[u8]>) -> Bytes {
+    Bytes::copy_from_slice(item.as_ref())
 }

@@ -52,6 +52,11 @@ impl Cluster {
         self.nodes[index].http_address().unwrap()
     }
 
+    #[allow(dead_code, reason = "not each of the tests uses it")]
+    pub(crate) fn node(&self, index: usize) -> &Smache {
+        &self.nodes[index]
+    }
+
     /// A key that begins so and that the node of this index owns.
     pub(crate) fn key(&self, stem: &str, owner: usize) -> String {
         self.find(owner, |n| format!("{stem}-{n}"))
