@@ -15,8 +15,11 @@ mod handoff;
 mod keys;
 mod load;
 mod pretty;
+mod run;
+mod scan;
 mod serve;
 mod status;
+mod watch;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -25,6 +28,10 @@ Examples:
                                                       a second one, which joins the first
   smache put greeting '{\"text\":\"hello\"}' --ttl 30s    keep a document for thirty seconds
   smache get greeting                                 and have it back
+  smache run HSET user:7 name Ada                     a command of the Redis protocol
+  smache run                                          a prompt for such commands
+  smache keys 'user:*'                                keys that match a pattern
+  smache watch user:                                  what becomes of keys that begin so
   smache load airports.csv --key iata                 one document for every row
   smache status                                       members, partitions, copies, keys, memory
   smache handoff pause                                have entries from other nodes wait
@@ -54,6 +61,12 @@ enum Command {
     Put(keys::Put),
     /// Remove a key.
     Del(keys::Del),
+    /// Carry out a command of the Redis protocol; without one, begin a prompt.
+    Run(run::Args),
+    /// List keys that match a pattern.
+    Keys(scan::Args),
+    /// Follow keys: print what becomes of them.
+    Watch(watch::Args),
     /// Show a node's cluster: members, partitions, copies, keys, memory, hit ratio.
     Status(status::Args),
     /// Show handoffs to a node, pause them, or let them go on.
@@ -109,6 +122,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Get(args) => client::block_on(args.run()),
         Command::Put(args) => client::block_on(args.run()),
         Command::Del(args) => client::block_on(args.run()),
+        Command::Run(args) => client::block_on(args.run()),
+        Command::Keys(args) => client::block_on(args.run()),
+        Command::Watch(args) => client::block_on(args.run()),
         Command::Status(args) => client::block_on(args.run()),
         Command::Handoff(args) => client::block_on(args.run()),
         Command::Load(args) => client::block_on(args.run()),
@@ -141,9 +157,15 @@ fn say(message: &str) {
     let _ = writeln!(io::stderr().lock(), "{message}");
 }
 
+/// Whether colours are wanted on a stream: it is a terminal, and nobody has said no.
+fn in_colour(stream: &impl io::IsTerminal) -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !no_color
+}
+
 /// Text of unknown origin made harmless for a terminal.
 fn harmless(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    text.replace(|c: char| c.is_control() || pretty::steers(c), "\u{fffd}")
 }
 
 /// 1234567 as 1,234,567.

@@ -56,8 +56,33 @@ struct ErrorBody {
 }
 
 impl NodeArgs {
-    /// Prepares to ask the node; nothing is sent yet.
+    /// Prepares to ask the node over HTTP; nothing is sent yet.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let base = self.base()?;
+        let builder = self
+            .credentials
+            .equip(reqwest::Client::builder(), base.scheme())?;
+        let http = builder
+            // A proxy for the wide world has no business between a cache and its users.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.timeout.min(Duration::from_secs(5)))
+            .timeout(self.timeout)
+            .build()?;
+        Ok(Client { base, http })
+    }
+
+    /// Prepares to ask the node by way of the client library; nothing is sent yet.
+    pub(super) fn cache(&self) -> anyhow::Result<smache::client::Client> {
+        let builder = smache::client::Client::builder().address(self.base()?);
+        // Nobody sits and waits for a node that is not there.
+        let builder = builder.timeout(self.timeout).reach_within(Duration::ZERO);
+        let builder = self.credentials.show(builder);
+        Ok(builder.lazy().map_err(|error| Usage(error.to_string()))?)
+    }
+
+    /// Where the node is.
+    fn base(&self) -> anyhow::Result<Url> {
         let scheme = self.credentials.scheme();
         let node = self.node.clone();
         let node = node.unwrap_or_else(|| local(scheme, variable));
@@ -74,17 +99,7 @@ impl NodeArgs {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(usage("begins with neither http:// nor https://").into());
         }
-        let builder = self
-            .credentials
-            .equip(reqwest::Client::builder(), base.scheme())?;
-        let http = builder
-            // A proxy for the wide world has no business between a cache and its users.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(self.timeout.min(Duration::from_secs(5)))
-            .timeout(self.timeout)
-            .build()?;
-        Ok(Client { base, http })
+        Ok(base)
     }
 }
 
@@ -218,10 +233,13 @@ impl Answer {
 pub(super) fn block_on(
     command: impl Future<Output = anyhow::Result<Outcome>>,
 ) -> anyhow::Result<Outcome> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(command)
+        .build()?;
+    let outcome = runtime.block_on(command);
+    // Whoever still reads standard input is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Reads a span of time from the command line.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::{NodeArgs, ttl, ttl_text};
-use super::{Outcome, Usage, pretty, print, say};
+use super::{Outcome, Usage, in_colour, pretty, print, say};
 
 /// Print the value of a key.
 ///
@@ -171,8 +171,9 @@ fn from_stdin() -> anyhow::Result<String> {
 
 /// Prints JSON for whoever is there to read it.
 fn show(json: &str) -> anyhow::Result<()> {
-    let laid_out = match std::io::stdout().is_terminal() {
-        true => pretty::indented(json),
+    let stdout = std::io::stdout();
+    let laid_out = match stdout.is_terminal() {
+        true => pretty::laid_out(json, in_colour(&stdout)),
         false => pretty::compact(json),
     };
     print(format!("{laid_out}\n").as_bytes())?;

@@ -1,7 +1,6 @@
 //! `smache serve`: settings, log, runtime, node, in this order.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -12,7 +11,7 @@ use smache::config::settings::{Draft, Form, SETTINGS, Setting, Shown, variable};
 use smache::config::value::Raw;
 use smache::config::{Config, Loaded, LogFormat, load};
 
-use super::{Outcome, Usage, print, say};
+use super::{Outcome, Usage, in_colour, print, say};
 
 const AFTER_HELP: &str = "\
 Settings come from flags, then SMACHE_ variables, then PORT, UPLINK_NODE, COOKIE and NODE_NAME, then
@@ -159,11 +158,10 @@ fn start(loaded: Loaded) -> anyhow::Result<Outcome> {
 /// Sends the log to standard error, coloured only for a terminal that wants it.
 fn init_log(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter(&config.log)).context("the log filter")?;
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && !no_color);
+        .with_ansi(in_colour(&std::io::stderr()));
     match config.log_format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

@@ -2,7 +2,6 @@
 //!
 //! Every field may be missing, so that this binary can ask older and newer nodes too.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -11,7 +10,7 @@ use serde::Deserialize;
 
 use super::client::NodeArgs;
 use super::handoff::Progress;
-use super::{Outcome, grouped, harmless, print, say};
+use super::{Outcome, grouped, harmless, in_colour, print, say};
 
 /// Bold yellow, and back.
 const WARNING: (&str, &str) = ("\x1b[1;33m", "\x1b[0m");
@@ -120,8 +119,7 @@ impl Args {
             print(&answer.body)?;
             print(b"\n")?;
         } else {
-            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let coloured = std::io::stdout().is_terminal() && !no_color;
+            let coloured = in_colour(&std::io::stdout());
             print(render(&answer.json::<Status>()?, coloured).as_bytes())?;
         }
         Ok(Outcome::Done)

@@ -66,6 +66,7 @@ struct Inner {
     present: AtomicUsize,
     token: Option<MetadataValue<Ascii>>,
     timeout: Duration,
+    reach_within: Duration,
     answer_bytes_max: usize,
 }
 
@@ -118,7 +119,8 @@ impl Client {
     }
 
     async fn carry_out(&self, request: Request) -> Result<Response, Error> {
-        let deadline = Instant::now() + self.0.timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.0.timeout;
         let name = wire::name_of(&request);
         let mut pace = Pace::new(self.0.nodes.len());
         let mut last = None;
@@ -151,7 +153,10 @@ impl Client {
             let Some(pause) = pace.next(fate.is_crowded) else {
                 return Err(remembered);
             };
-            if Instant::now() + pause >= deadline {
+            let is_nobody_there = fate.is_unreachable
+                && pace.is_round_over()
+                && begun.elapsed() >= self.0.reach_within;
+            if is_nobody_there || Instant::now() + pause >= deadline {
                 return Err(remembered);
             }
             last = Some(remembered);
@@ -178,6 +183,7 @@ pub struct Builder {
     ca: Option<PathBuf>,
     identity: Option<(PathBuf, PathBuf)>,
     timeout: Duration,
+    reach_within: Option<Duration>,
     answer_bytes_max: usize,
 }
 
@@ -189,6 +195,7 @@ impl Default for Builder {
             ca: None,
             identity: None,
             timeout: TIMEOUT,
+            reach_within: None,
             answer_bytes_max: ANSWER_BYTES_MAX,
         }
     }
@@ -232,6 +239,14 @@ impl Builder {
         self
     }
 
+    /// How long nodes are tried that cannot be reached, all of them at least once: as long as a call
+    /// may take, unless it is told otherwise. A program for people had better not wait.
+    #[must_use]
+    pub fn reach_within(mut self, time: Duration) -> Builder {
+        self.reach_within = Some(time);
+        self
+    }
+
     /// The longest answer that is taken, in bytes; 64 MiB by default.
     #[must_use]
     pub fn answer_bytes_max(mut self, bytes: usize) -> Builder {
@@ -267,6 +282,7 @@ impl Builder {
             present: AtomicUsize::new(0),
             token: self.token.as_deref().map(shown).transpose()?,
             timeout: self.timeout,
+            reach_within: self.reach_within.unwrap_or(self.timeout),
             answer_bytes_max: self.answer_bytes_max,
         })))
     }

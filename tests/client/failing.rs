@@ -104,6 +104,17 @@ async fn a_call_ends_at_its_deadline() {
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
 }
 
+#[tokio::test]
+async fn whoever_will_not_wait_is_told_at_once() {
+    let nodes = [nobody().await, nobody().await];
+    let cache = builder(&nodes).reach_within(Duration::ZERO);
+    let cache = cache.timeout(Duration::from_secs(3_600)).lazy().unwrap();
+    let error = patient("an error", cache.get::<u32>("k"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_that_was_asked_goes() {
     let cluster = Cluster::start(3, &Config::default()).await;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Certificate, ClientBuilder, Identity};
+use smache::client::Builder;
 
 use super::super::Usage;
 
@@ -49,6 +50,20 @@ impl Credentials {
             true => "https",
             false => "http",
         }
+    }
+
+    /// Equips a client of the library.
+    pub(super) fn show(&self, mut builder: Builder) -> Builder {
+        if let Some(token) = &self.token {
+            builder = builder.token(token);
+        }
+        if let Some(file) = &self.ca {
+            builder = builder.ca(file);
+        }
+        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            builder = builder.identity(cert, key);
+        }
+        builder
     }
 
     /// Prepares a client for nodes whose URLs begin like this.

@@ -34,6 +34,8 @@ pub(super) struct Fate {
     pub(super) leaves_node: bool,
     /// The node has too much to do.
     pub(super) is_crowded: bool,
+    /// There was no connection to the node.
+    pub(super) is_unreachable: bool,
 }
 
 impl Fate {
@@ -45,6 +47,7 @@ impl Fate {
             is_final: false,
             leaves_node: false,
             is_crowded: false,
+            is_unreachable: false,
         };
         match error_of(status) {
             Some("overloaded" | "BUSY") => Fate {
@@ -79,12 +82,14 @@ impl Fate {
             is_final: false,
             leaves_node: true,
             is_crowded: false,
+            is_unreachable: false,
         };
         if let Some(why) = never_connected(status) {
             let message = format!("no node answers at {address} ({why})");
             return Fate {
                 error: Error::Unavailable(message),
                 is_untouched: true,
+                is_unreachable: true,
                 ..base
             };
         }
@@ -127,6 +132,7 @@ impl Fate {
             is_final: false,
             leaves_node: true,
             is_crowded: false,
+            is_unreachable: false,
         }
     }
 
@@ -195,6 +201,11 @@ impl Pace {
         deadline.min(now + (left / 2).max(ATTEMPT_MIN))
     }
 
+    /// Whether all nodes were asked equally often.
+    pub(super) fn is_round_over(&self) -> bool {
+        self.tries.is_multiple_of(self.nodes)
+    }
+
     /// How long to wait before the next attempt; `None` if there should be none.
     pub(super) fn next(&mut self, is_crowded: bool) -> Option<Duration> {
         self.tries += 1;
@@ -203,7 +214,7 @@ impl Pace {
             if self.crowded > CROWDED_MAX {
                 return None;
             }
-        } else if self.tries % self.nodes != 0 {
+        } else if !self.is_round_over() {
             // The next one may be better at once.
             return Some(Duration::ZERO);
         }
