@@ -8,6 +8,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempPath;
 
+#[path = "cli/talking.rs"]
+mod talking;
+
 struct Ran {
     code: Option<i32>,
     out: String,
@@ -429,8 +432,24 @@ fn certificates_are_made_and_kept() {
 fn help_is_there_and_names_every_way_to_set() {
     let ran = smache(&["--help"], &[]);
     assert_eq!(ran.code, Some(0));
-    for part in ["serve", "load", "certs", "Examples:", "Exit codes:"] {
+    for part in [
+        "serve",
+        "run",
+        "keys",
+        "watch",
+        "load",
+        "certs",
+        "Examples:",
+        "Exit codes:",
+    ] {
         assert!(ran.out.contains(part), "{part}");
+    }
+    for command in ["run", "keys", "watch"] {
+        let ran = smache(&[command, "--help"], &[]);
+        assert_eq!(ran.code, Some(0));
+        for part in ["Examples:", "--json", "--node", "--token"] {
+            assert!(ran.out.contains(part), "{part} of {command}");
+        }
     }
     let ran = smache(&["serve", "--help"], &[]);
     assert_eq!(ran.code, Some(0));
@@ -457,6 +476,7 @@ fn completions_are_printed() {
         assert_eq!(ran.code, Some(0));
         assert!(ran.out.contains("max-memory"), "{shell}");
         assert!(ran.out.contains("resume"), "{shell}");
+        assert!(ran.out.contains("keep-going"), "{shell}");
     }
     assert_eq!(smache(&["completions", "abacus"], &[]).code, Some(2));
 }

@@ -47,6 +47,7 @@ use crate::door::TestDoor;
 async fn converse(channel: &tonic::transport::Channel, stem: &str) {
     values::cache(channel, stem).await;
     values::counter(channel, stem).await;
+    values::whole_keys(channel, stem).await;
     values::flag(channel, stem).await;
     values::kv(channel, stem).await;
     values::json(channel, stem).await;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode, Url, header};
 use serde::Deserialize;
 
+use smache::client;
 use smache::config::value::{self, Raw};
 
 use self::credentials::Credentials;
@@ -73,8 +74,9 @@ impl NodeArgs {
     }
 
     /// Prepares to ask the node by way of the client library; nothing is sent yet.
-    pub(super) fn cache(&self) -> anyhow::Result<smache::client::Client> {
-        let builder = smache::client::Client::builder().address(self.base()?);
+    pub(super) fn cache(&self) -> anyhow::Result<client::Client> {
+        let builder = client::Client::builder();
+        let builder = builder.address(self.base()?.as_str().trim_end_matches('/'));
         // Nobody sits and waits for a node that is not there.
         let builder = builder.timeout(self.timeout).reach_within(Duration::ZERO);
         let builder = self.credentials.show(builder);
@@ -152,6 +154,16 @@ impl Client {
             anyhow::anyhow!("the node at {} broke off ({cause})", self.base)
         }
     }
+}
+
+/// What the client library says is wrong, and what may help.
+pub(super) fn explain(error: client::Error) -> anyhow::Error {
+    let hint = match &error {
+        client::Error::Unavailable(_) => "; --node or SMACHE_URL says where one is",
+        client::Error::Unauthorized(_) => "; --token or SMACHE_TOKEN shows one",
+        _ => "",
+    };
+    anyhow::anyhow!("{}{hint}", harmless(&error.to_string()))
 }
 
 /// The node of this machine, on the port that the variables of its own configuration name. What a

@@ -11,8 +11,8 @@ use smache::client::{Cache as _, Client, Reply, words};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use self::print::Style;
-use super::client::NodeArgs;
-use super::{Outcome, Usage, harmless, in_colour, print as write, say};
+use super::client::{NodeArgs, explain};
+use super::{Outcome, Usage, in_colour, print as write, say};
 
 mod history;
 mod print;
@@ -144,7 +144,7 @@ impl Runner {
     async fn ask(&self, words: Vec<Bytes>) -> anyhow::Result<Reply> {
         check(&words)?;
         let ran = self.cache.run(words).await;
-        ran.map_err(|error| anyhow::anyhow!(harmless(&error.to_string())))
+        ran.map_err(explain)
     }
 
     fn show(&self, reply: &Reply) -> anyhow::Result<()> {

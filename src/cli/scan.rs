@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use smache::client::Cache as _;
 use smache::command::show;
 
-use super::client::NodeArgs;
+use super::client::{NodeArgs, explain};
 use super::{Outcome, grouped, harmless, print};
 
 /// So many bytes are gathered before they are written.
@@ -64,7 +64,7 @@ impl Args {
                     Err(error) => {
                         // What was found is written all the same.
                         print(&out)?;
-                        return Err(error.into());
+                        return Err(explain(error));
                     }
                 };
                 count += 1;

@@ -8,7 +8,7 @@ use smache::client::{Cache as _, Change, Changes, Event, Request, Watch, What};
 use smache::command::show;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::client::NodeArgs;
+use super::client::{NodeArgs, explain};
 use super::{Outcome, Usage, in_colour, pretty, print};
 
 /// Follow keys: print what becomes of them, a line each.
@@ -65,7 +65,7 @@ impl Args {
             prefixes: self.prefix.clone(),
         };
         let told = async {
-            probe.await?;
+            probe.await.map_err(explain)?;
             self.tell(cache.watch(watch)).await
         };
         tokio::select! {
@@ -84,7 +84,7 @@ impl Args {
             let Some(event) = changes.next().await else {
                 break;
             };
-            let event = event?;
+            let event = event.map_err(explain)?;
             let mut line = match self.json {
                 true => json(&event),
                 false => shown(&event, is_terminal, coloured).into_bytes(),

@@ -51,6 +51,33 @@ pub(crate) async fn cache(channel: &Channel, stem: &str) {
     assert_eq!(failed(cache.get(get())).await, miss);
 }
 
+/// A service works on the keys themselves, if that is asked for.
+pub(crate) async fn whole_keys(channel: &Channel, stem: &str) {
+    let mut counter = v1::counter_client::CounterClient::new(channel.clone());
+    let mut json = v1::json_client::JsonClient::new(channel.clone());
+    let key = format!("{stem}-whole");
+    let as_said = |said: &'static str| {
+        let key = key.clone();
+        let amount = Some(3);
+        let mut request = tonic::Request::new(v1::CounterIncrementRequest {
+            key,
+            amount,
+            ..v1::CounterIncrementRequest::default()
+        });
+        let said = said.parse().unwrap();
+        request.metadata_mut().insert("smache-keys", said);
+        request
+    };
+    let sum = good(counter.increment(as_said("whole"))).await;
+    assert_eq!((sum.value, sum.created), (3, true));
+    let shown = good(json.get(v1::JsonGetRequest { key: key.clone() })).await;
+    assert_eq!(shown.json, "3");
+    let wrong = failed(counter.increment(as_said("half"))).await;
+    assert_eq!(wrong, is(Code::InvalidArgument, "invalid_keys"));
+    let prefixed = good(counter.get(v1::CounterGetRequest { key })).await;
+    assert_eq!((prefixed.value, &prefixed.version[..]), (0, ""));
+}
+
 pub(crate) async fn counter(channel: &Channel, stem: &str) {
     let mut counter = v1::counter_client::CounterClient::new(channel.clone());
     let key = format!("{stem}-counter");

@@ -19,6 +19,7 @@ use smache::client::{Cache as _, Reply};
 use super::history::{self, LINES_MAX};
 use super::print::Style;
 use super::{Runner, split};
+use crate::cli::client::explain;
 use crate::cli::{Outcome, harmless, say};
 
 const HELP: &str = "\
@@ -41,7 +42,7 @@ pub(super) async fn run(runner: Runner, history: Option<PathBuf>) -> anyhow::Res
     let docs = match runner.cache.run(["COMMAND", "DOCS"]).await {
         Ok(reply) => docs(&reply),
         Err(error) => {
-            say(&format!("error: {}", harmless(&error.to_string())));
+            say(&format!("error: {:#}", explain(error)));
             Docs::new()
         }
     };
