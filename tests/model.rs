@@ -1,6 +1,18 @@
-//! The table against a plain map and a clock that the test turns.
+//! The table against a plain map, and commands against a plain model of every type; the test turns
+//! the clock.
 
 #![allow(clippy::unwrap_used)]
+
+#[path = "model/commands.rs"]
+mod commands;
+#[path = "support/draw.rs"]
+mod draw;
+#[path = "support/model.rs"]
+mod model;
+#[path = "support/pure.rs"]
+mod pure;
+#[path = "support/vocabulary.rs"]
+mod vocabulary;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

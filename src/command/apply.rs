@@ -248,8 +248,8 @@ fn changed(
         };
         return Ok((effect, reply(Some(tag), expires_at)));
     }
-    if current.is_some_and(|entry| entry.open.is_some()) {
-        check_size(before + delta.bytes(), at.limits)?;
+    if let Some(open) = current.and_then(|entry| entry.open) {
+        check_growth(before, open.packed_bytes_after(&delta), at.limits)?;
         let version = next();
         let effect = Effect::Change(Changed { delta, version });
         return Ok((effect, reply(Some(version), expires_at)));
@@ -260,7 +260,7 @@ fn changed(
     };
     let mut collection = opened.ok_or(Error::NotACollection(kind))?;
     collection.apply(&delta);
-    check_size(collection.packed_bytes(), at.limits)?;
+    check_growth(before, collection.packed_bytes(), at.limits)?;
     let entry = Entry {
         kind,
         data: collection.pack(),
@@ -290,6 +290,14 @@ fn stored(entry: Entry, created: bool) -> (Effect, Reply) {
 
 fn expiry(ttl_ms: Option<u64>, now: UnixMs) -> Option<UnixMs> {
     ttl_ms.map(|ttl| UnixMs(now.0.saturating_add(ttl)))
+}
+
+/// Refuses a collection that has grown too large. What takes from one is always done.
+fn check_growth(before: usize, after: usize, limits: &Limits) -> Result<(), Error> {
+    match after > before {
+        true => check_size(after, limits),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {

@@ -43,6 +43,8 @@ type Piece = Box<[u8]>;
 
 /// A bucket of the maps also has its hash, and a place in the index.
 const INDEX_BYTES: usize = 8 + 9;
+/// The least that there is room for as soon as there is any.
+const SLOTS_MIN: usize = 4;
 const SET_SLOT_BYTES: usize = size_of::<Piece>() + INDEX_BYTES;
 const HASH_SLOT_BYTES: usize = 2 * size_of::<Piece>() + INDEX_BYTES;
 
@@ -185,7 +187,8 @@ impl Collection {
         size_of::<Collection>() + slots + self.item_bytes + pieces * PIECE_BYTES
     }
 
-    /// What a delta may add to [`Collection::memory_bytes`].
+    /// What a delta may add to [`Collection::memory_bytes`]; about, since places in a map that have
+    /// become free are not all used again.
     #[must_use]
     pub fn growth_bytes(&self, delta: &Delta) -> usize {
         let (length, capacity, slot) = match &self.items {
@@ -193,12 +196,55 @@ impl Collection {
             Items::Hash(hash) => (hash.len(), hash.capacity(), HASH_SLOT_BYTES),
             Items::List(list) => (list.len(), list.capacity(), size_of::<Piece>()),
         };
-        let slots = if length + delta.added() > capacity {
-            (capacity + delta.added()) * slot
+        // What is added one by one may double the room just before the last of them.
+        let wanted = length + delta.added();
+        let slots = if wanted > capacity {
+            (2 * wanted).max(SLOTS_MIN).saturating_sub(capacity)
         } else {
             0
         };
-        slots + delta.bytes()
+        slots * slot + delta.bytes()
+    }
+
+    /// Bytes that the packed form takes once a delta that was made for it is applied.
+    #[must_use]
+    pub fn packed_bytes_after(&self, delta: &Delta) -> usize {
+        let item = |item: &[u8]| packed::item_bytes(item.len());
+        let pair = |(field, value): (&[u8], &[u8])| item(field) + item(value);
+        let (length, mut gone, mut come) = (self.len(), 0, 0);
+        let after = match (&self.items, delta) {
+            (Items::Set(_), Delta::Set { removed, added }) => {
+                gone = removed.iter().map(|member| item(member)).sum();
+                come = added.iter().map(|member| item(member)).sum();
+                (length + added.len()).saturating_sub(removed.len())
+            }
+            (Items::Hash(hash), Delta::Hash { removed, set }) => {
+                let there = |field: &Bytes| {
+                    let value = hash.get(&field[..])?;
+                    Some(pair((field, value)))
+                };
+                let all = removed.iter().chain(set.iter().map(|(field, _)| field));
+                gone = all.clone().filter_map(there).sum();
+                come = set.iter().map(|(field, value)| pair((field, value))).sum();
+                let present = all.filter(|field| hash.contains_key(&field[..])).count();
+                (length + set.len()).saturating_sub(present)
+            }
+            (Items::List(list), Delta::List(splices)) => {
+                // Only of the first is it known what stands there; where something comes, nothing
+                // else goes.
+                if let Some(first) = splices.first() {
+                    let (at, removed) = (first.at as usize, first.removed as usize);
+                    let stretch = list.iter().skip(at).take(removed);
+                    gone = stretch.map(|element| item(element)).sum();
+                }
+                let inserted = splices.iter().flat_map(|splice| &splice.inserted);
+                come = inserted.map(|element| item(element)).sum();
+                let removed: u64 = splices.iter().map(|splice| splice.removed).sum();
+                (length + delta.added()).saturating_sub(removed as usize)
+            }
+            _ => length,
+        };
+        packed::number_bytes(after) + (self.packed_bytes + come).saturating_sub(gone)
     }
 
     fn count_in(&mut self, item: &[u8]) {

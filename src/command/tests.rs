@@ -454,6 +454,81 @@ fn values_are_bounded_in_bytes() {
 }
 
 #[test]
+fn what_takes_from_a_full_collection_is_always_done() {
+    let limits = Limits {
+        value_bytes_max: 1_000,
+        ..Limits::default()
+    };
+    let element = Bytes::from(vec![b'x'; 97]);
+    for (kind, push) in [
+        (
+            Kind::List,
+            Operation::List(list::Operation::Push {
+                end: list::End::Right,
+                elements: vec![element.clone(); 10],
+                only_if_present: false,
+            }),
+        ),
+        (
+            Kind::Hash,
+            Operation::Hash(hash::Operation::Set(vec![(
+                Bytes::from_static(b"f"),
+                Bytes::from(vec![b'x'; 990]),
+            )])),
+        ),
+    ] {
+        let run = |operation: Operation, open: Option<&collection::Collection>| {
+            let current = open.map(|open| EntryRef {
+                kind,
+                data: &[],
+                open: Some(open),
+                version: Version::default(),
+                tag: None,
+                expires_at: None,
+            });
+            let command = Command::Typed {
+                key: key(),
+                operation: Box::new(operation),
+                condition: Condition::None,
+            };
+            apply(&command, current, NOW, Version::default, &limits)
+        };
+        let Ok((Effect::Put(entry), _)) = run(push, None) else {
+            panic!("it fits")
+        };
+        let open = collection::Collection::unpack(kind, &entry.data).unwrap();
+        let (same, more, less) = match kind {
+            Kind::List => (
+                Operation::List(list::Operation::Set(-1, element.clone())),
+                Operation::List(list::Operation::Insert {
+                    before: true,
+                    pivot: element.clone(),
+                    element: Bytes::from(vec![b'y'; 40]),
+                }),
+                Operation::List(list::Operation::Pop {
+                    end: list::End::Left,
+                    count: Some(3),
+                }),
+            ),
+            _ => {
+                let set = |length| {
+                    let pair = (Bytes::from_static(b"f"), Bytes::from(vec![b'y'; length]));
+                    Operation::Hash(hash::Operation::Set(vec![pair]))
+                };
+                (set(990), set(999), set(10))
+            }
+        };
+        assert!(run(same, Some(&open)).is_ok(), "{kind}");
+        assert!(run(less, Some(&open)).is_ok(), "{kind}");
+        let refused = run(more, Some(&open));
+        assert!(
+            matches!(refused, Err(Error::ValueTooLarge { bytes: 1_001.., .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn patched_documents_are_bounded_in_depth() {
     let mut cell = Cell::holding(r#"{"a":1}"#, None);
     cell.run(patch(r#"{"b":{"c":{"d":{"e":1}}}}"#, Condition::None))
