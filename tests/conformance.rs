@@ -1,7 +1,10 @@
-//! The HTTP door gives the same answers wherever a key lives.
+//! Every door gives the same answers, wherever a key lives.
 //!
-//! One table of conversations, held with one node, and with each of three for keys of each of
-//! them: a key is local for one and remote for the others, and nothing but `node` may tell.
+//! One table of conversations in the vocabulary of the types goes through every door, and all the
+//! others look on (`crossed`, `rows`). What HTTP alone has, its headers and bodies to the letter, is in
+//! a table of its own (`table`, `services`). Both are held with one node, and with each of three for
+//! keys of each of them: a key is local for one and remote for the others, and nothing but `node` may
+//! tell.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -9,14 +12,31 @@
 mod client;
 #[path = "conformance/cluster.rs"]
 mod cluster;
+#[cfg(feature = "grpc")]
+#[path = "conformance/crossed.rs"]
+mod crossed;
+#[cfg(feature = "grpc")]
+#[path = "support/doors.rs"]
+mod doors;
 #[path = "support/in_process.rs"]
 mod in_process;
 #[path = "conformance/large.rs"]
 mod large;
+#[cfg(feature = "grpc")]
+#[path = "support/model.rs"]
+mod model;
+#[path = "support/resp.rs"]
+mod resp;
+#[cfg(feature = "grpc")]
+#[path = "conformance/rows.rs"]
+mod rows;
 #[path = "conformance/services.rs"]
 mod services;
 #[path = "conformance/table.rs"]
 mod table;
+#[cfg(feature = "grpc")]
+#[path = "support/vocabulary.rs"]
+mod vocabulary;
 
 use smache::config::Config;
 

@@ -1,4 +1,4 @@
-//! Nodes of one process with an HTTP door each, over the in-memory network.
+//! Nodes of one process with all doors each, over the in-memory network.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -55,6 +55,11 @@ impl Cluster {
     #[allow(dead_code, reason = "not each of the tests uses it")]
     pub(crate) fn node(&self, index: usize) -> &Smache {
         &self.nodes[index]
+    }
+
+    #[allow(dead_code, reason = "not each of the tests uses it")]
+    pub(crate) fn resp_address(&self, index: usize) -> SocketAddr {
+        self.nodes[index].resp_address().unwrap()
     }
 
     /// A key that begins so and that the node of this index owns.

@@ -258,8 +258,9 @@ impl<S: Source> Draw<'_, S> {
     }
 
     fn document(&mut self) -> Op {
-        match self.below(8) {
+        match self.below(9) {
             0 => Op::Document,
+            7 => Op::SetDocument(self.json(3)),
             1 => Op::Member(self.name()),
             2 => Op::Merge(self.object(2)),
             3 => Op::SetMember(self.name(), self.json(2)),

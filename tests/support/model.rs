@@ -10,7 +10,7 @@ mod types;
 
 use std::collections::BTreeMap;
 
-use super::vocabulary::{Answer, Op, Refused, Text, Value};
+use super::vocabulary::{Answer, NEVER, Op, Refused, Text, Value};
 
 /// What becomes of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +131,8 @@ pub(crate) fn step(value: Option<&Value>, op: &Op) -> (After, Answer) {
         Op::Put(new, ttl_ms) => Ok((After::Written(new.clone(), *ttl_ms), Answer::Done)),
         Op::Create(_) if value.is_some() => Err(Refused::Condition),
         Op::Create(new) => Ok((After::Written(new.clone(), None), Answer::Done)),
-        // Versions are not the model's: whoever has some decides before.
-        Op::Replace(..) if value.is_none() => Err(Refused::Condition),
+        // Versions are not the model's: it takes it that any but this one is the present one.
+        Op::Replace(_, version) if value.is_none() || version == NEVER => Err(Refused::Condition),
         Op::Replace(new, _) => Ok((After::Written(new.clone(), None), Answer::Done)),
         Op::Delete => Ok(match value {
             Some(_) => (After::Gone, Answer::Integer(1)),

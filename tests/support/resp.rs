@@ -83,6 +83,11 @@ impl RespClient {
         String::from_utf8_lossy(&reply).into_owned()
     }
 
+    /// One reply, byte by byte as it was sent; or what broke the connection.
+    pub(crate) async fn bytes(&mut self) -> io::Result<Vec<u8>> {
+        self.read_reply().await
+    }
+
     /// Whether the server sends nothing for a moment.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         let moment = Duration::from_millis(100);

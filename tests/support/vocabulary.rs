@@ -71,6 +71,9 @@ pub(crate) enum Value {
     List(Vec<Text>),
 }
 
+/// A version that no value has.
+pub(crate) const NEVER: &str = "0000000000000001-00000001";
+
 /// One of the ends of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum End {
@@ -147,6 +150,8 @@ pub(crate) enum Op {
 
     // Documents. A path is the name of a member of the root, or empty for the root.
     Document,
+    /// Replaces a document, if there is one, and lets it live as long as that.
+    SetDocument(Json),
     Member(&'static str),
     Merge(Json),
     SetMember(&'static str, Json),
@@ -199,6 +204,8 @@ pub(crate) enum Answer {
     Contained(Vec<bool>),
     Json(Json),
     Refused(Refused),
+    /// Something else; whether it was done is not known.
+    Unknown(String),
 }
 
 /// Why nothing was done.

@@ -45,6 +45,7 @@ pub(super) fn of_type(value: Option<&Value>, op: &Op) -> Done {
             Some(_) => Err(Refused::WrongType),
         },
         Op::Document
+        | Op::SetDocument(_)
         | Op::Member(_)
         | Op::Merge(_)
         | Op::SetMember(..)
@@ -398,6 +399,7 @@ fn document(present: Option<&Json>, op: &Op) -> Done {
             None => Answer::Nothing,
             Some(_) => Answer::Json(member(name).into_iter().cloned().collect()),
         }),
+        Op::SetDocument(new) => Ok((changed(new.clone()), Answer::Done)),
         Op::Merge(patch) => {
             let mut document = present.cloned().unwrap_or_else(|| json!({}));
             merge(&mut document, patch);

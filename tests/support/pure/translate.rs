@@ -124,6 +124,7 @@ pub(super) fn command(key: &Text, op: &Op, now_ms: u64) -> Option<Command> {
         | Op::RemoveFields(_)
         | Op::IncrementField(..) => Operation::Hash(of_hash(op)),
         Op::Document
+        | Op::SetDocument(_)
         | Op::Member(_)
         | Op::Merge(_)
         | Op::SetMember(..)
@@ -226,6 +227,11 @@ fn of_document(op: &Op) -> document::Operation {
     let at = |name: &str| format!("$.{name}");
     match op {
         Op::Document => document::Operation::Get { paths: Vec::new() },
+        Op::SetDocument(value) => document::Operation::Set {
+            path: "$".to_owned(),
+            value: json(value),
+            condition: path::When::Always,
+        },
         Op::Member(name) => document::Operation::Get {
             paths: vec![at(name)],
         },
