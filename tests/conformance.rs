@@ -18,6 +18,9 @@ mod crossed;
 #[cfg(feature = "grpc")]
 #[path = "support/doors.rs"]
 mod doors;
+#[cfg(feature = "grpc")]
+#[path = "support/draw.rs"]
+mod draw;
 #[path = "support/in_process.rs"]
 mod in_process;
 #[path = "conformance/large.rs"]
@@ -25,6 +28,9 @@ mod large;
 #[cfg(feature = "grpc")]
 #[path = "support/model.rs"]
 mod model;
+#[cfg(feature = "grpc")]
+#[path = "conformance/random.rs"]
+mod random;
 #[path = "support/resp.rs"]
 mod resp;
 #[cfg(feature = "grpc")]

@@ -26,20 +26,19 @@ fn config() -> Config {
 }
 
 /// Every door of every node of a cluster, and what the keys must hold.
-struct Bed {
+pub(crate) struct Bed {
     cluster: Cluster,
     /// Of each node.
     doors: Vec<Vec<Box<dyn Door>>>,
-    model: Model,
+    pub(crate) model: Model,
     /// What was seen last.
     versions: BTreeMap<Key, String>,
     /// How often each door has answered.
-    answers: Vec<usize>,
+    pub(crate) answers: Vec<usize>,
 }
 
 impl Bed {
-    async fn start(nodes: usize) -> Bed {
-        let config = config();
+    pub(crate) async fn start(nodes: usize, config: Config) -> Bed {
         let cluster = Cluster::start(nodes, &config).await;
         let mut all = Vec::new();
         for node in 0..nodes {
@@ -55,7 +54,7 @@ impl Bed {
     }
 
     /// A key of a service that the node of this index owns.
-    fn key(&self, service: &'static str, stem: &str, owner: usize) -> Key {
+    pub(crate) fn key(&self, service: &'static str, stem: &str, owner: usize) -> Key {
         let whole = self
             .cluster
             .find(owner, |n| format!("{service}:{stem}-{n}"));
@@ -69,7 +68,13 @@ impl Bed {
         &mut *self.doors[node][door]
     }
 
-    async fn ask(&mut self, door: usize, turn: usize, key: &Key, op: &Op) -> Option<Told> {
+    pub(crate) async fn ask(
+        &mut self,
+        door: usize,
+        turn: usize,
+        key: &Key,
+        op: &Op,
+    ) -> Option<Told> {
         let told = self.door(door, turn).ask(key, op).await;
         self.answers[door] += usize::from(told.is_some());
         told
@@ -146,7 +151,7 @@ impl Bed {
     }
 
     /// Looks at a key through every door: all must see what the model holds, and the same.
-    async fn look(
+    pub(crate) async fn look(
         &mut self,
         turn: usize,
         key: &Key,
@@ -174,7 +179,7 @@ impl Bed {
         (version, ends)
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.doors);
         self.cluster.stop().await;
     }
@@ -206,7 +211,7 @@ fn agree(version: &mut Option<String>, ends: &mut Option<Ends>, shown: &Shown, p
 
 /// Holds conversations by each of the doors.
 async fn converse(nodes: usize) {
-    let mut bed = Bed::start(nodes).await;
+    let mut bed = Bed::start(nodes, config()).await;
     for writer in 0..bed.answers.len() {
         for (number, talk) in rows::table().iter().enumerate() {
             let owner = (writer + number) % nodes;
@@ -240,7 +245,7 @@ async fn converse(nodes: usize) {
 
 /// Every operation on a value of every type that it does not work on.
 async fn mistake(nodes: usize) {
-    let mut bed = Bed::start(nodes).await;
+    let mut bed = Bed::start(nodes, config()).await;
     let mut count = 0;
     for (number, value) in rows::values().iter().enumerate() {
         for service in ["kv", "counters", "flags", "sets", "hashes", "lists", "json"] {
@@ -307,7 +312,7 @@ async fn another_type_at_every_door_of_three_nodes() {
 
 #[tokio::test]
 async fn keys_that_are_too_long() {
-    let mut bed = Bed::start(1).await;
+    let mut bed = Bed::start(1, config()).await;
     let mut count = 0;
     for op in rows::samples() {
         let key = Key {
@@ -329,7 +334,7 @@ async fn keys_that_are_too_long() {
 /// How much of the vocabulary each door offers: an adapter cannot leave an operation out unseen.
 #[tokio::test]
 async fn what_each_door_offers() {
-    let mut bed = Bed::start(1).await;
+    let mut bed = Bed::start(1, config()).await;
     let mut offered = Vec::new();
     let samples = rows::samples();
     for door in 0..bed.answers.len() {

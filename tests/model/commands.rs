@@ -38,6 +38,7 @@ impl Run {
         let mut draw = Draw {
             source: &mut self.random,
             long_bytes: self.long_bytes,
+            ttl_ms_min: 1,
         };
         let number = draw.below(7);
         let key = Text::from(format!("key:{number}"));

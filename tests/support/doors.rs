@@ -21,6 +21,7 @@ mod typed;
 #[path = "doors/words.rs"]
 mod words;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
@@ -31,7 +32,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value as Json, json};
 use smache::clock::Clock;
 
-use super::client::Response;
+use super::client::{Client, Response};
 use super::vocabulary::{Answer, Op, Refused, Text, Value};
 
 /// A key as services and clients of the Redis protocol name it.
@@ -117,11 +118,19 @@ impl Seen {
                 Value::Flag(flag) => *seen == Text::from(flag.to_string()),
                 _ => false,
             },
+            // In any order where there is none.
             Seen::Json(seen) => match value {
                 Value::Set(members) => {
-                    let seen = seen.as_array().map(|items| items.iter().map(text));
-                    seen.is_some_and(|seen| seen.len() == members.len())
-                        && seen_members(self) == Some(members.clone())
+                    let seen = Some(seen).filter(|seen| seen.is_array()).map(texts);
+                    seen.is_some_and(|seen| {
+                        seen.len() == members.len()
+                            && seen.into_iter().collect::<BTreeSet<_>>() == *members
+                    })
+                }
+                Value::Hash(pairs) if seen.is_array() || seen.is_object() => {
+                    let seen = fields(seen);
+                    seen.len() == pairs.len()
+                        && seen.into_iter().collect::<BTreeMap<_, _>>() == *pairs
                 }
                 value => *seen == rendered(value),
             },
@@ -129,10 +138,30 @@ impl Seen {
     }
 }
 
-fn seen_members(seen: &Seen) -> Option<std::collections::BTreeSet<Text>> {
-    match seen {
-        Seen::Json(Json::Array(items)) => Some(items.iter().map(text).collect()),
-        _ => None,
+/// A connection over HTTP, made anew when the node has closed it: one on which nothing is asked for is
+/// not kept for ever.
+pub(crate) struct Link {
+    http: SocketAddr,
+    client: Client,
+}
+
+impl Link {
+    async fn new(http: SocketAddr) -> Link {
+        let client = Client::connect(http).await;
+        Link { http, client }
+    }
+
+    async fn ask(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        if self.client.is_closed() {
+            self.client = Client::connect(self.http).await;
+        }
+        self.client.ask(method, target, headers, body).await
     }
 }
 
@@ -266,10 +295,6 @@ fn rendered(value: &Value) -> Json {
         Value::Flag(flag) => json!(flag),
         Value::Set(members) => members.iter().map(item).collect(),
         Value::List(elements) => items(elements),
-        Value::Hash(pairs) if pairs.keys().all(|field| field.utf8().is_some()) => {
-            let pair = |(f, v): (&Text, &Text)| (f.utf8().unwrap_or_default().to_owned(), item(v));
-            Json::Object(pairs.iter().map(pair).collect())
-        }
         Value::Hash(pairs) => pairs
             .iter()
             .map(|(f, v)| json!([item(f), item(v)]))

@@ -47,6 +47,8 @@ pub(crate) struct Draw<'a, S> {
     pub(crate) source: &'a mut S,
     /// The longest word.
     pub(crate) long_bytes: u64,
+    /// The shortest life of what expires.
+    pub(crate) ttl_ms_min: u64,
 }
 
 impl<S: Source> Draw<'_, S> {
@@ -147,10 +149,14 @@ impl<S: Source> Draw<'_, S> {
         Json::Object((0..count).map(member).collect())
     }
 
+    fn lifetime(&mut self) -> u64 {
+        self.ttl_ms_min + self.below(2_000)
+    }
+
     /// How long it lives, if not for ever.
     pub(crate) fn ttl_ms(&mut self) -> Option<u64> {
         match self.below(4) {
-            0 => Some(1 + self.below(2_000)),
+            0 => Some(self.lifetime()),
             _ => None,
         }
     }
@@ -187,7 +193,7 @@ impl<S: Source> Draw<'_, S> {
             }
             1 => Op::Create(self.value(family)),
             2 if self.one_in(2) => Op::Delete,
-            3 => Op::Expire(1 + self.below(2_000)),
+            3 => Op::Expire(self.lifetime()),
             4 => Op::Persist,
             _ => self.typed(family),
         }

@@ -4,22 +4,22 @@ use std::net::SocketAddr;
 
 use serde_json::{Value as Json, json};
 
-use super::super::client::{Client, Response};
+use super::super::client::Response;
 use super::super::vocabulary::{Answer, Op, Value};
 use super::{
-    Door, Ends, Key, Pending, Seen, Shown, Told, escaped, etag, failure, lifetime, now_ms, ttl_ms,
-    value_of,
+    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, lifetime, now_ms,
+    ttl_ms, value_of,
 };
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 pub(super) struct Api {
-    client: Client,
+    client: Link,
 }
 
 impl Api {
     pub(super) async fn new(http: SocketAddr) -> Api {
-        let client = Client::connect(http).await;
+        let client = Link::new(http).await;
         Api { client }
     }
 

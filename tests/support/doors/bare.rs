@@ -4,19 +4,19 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::super::client::Client;
 use super::super::vocabulary::{Answer, Op, Value};
 use super::{
-    Door, Ends, Key, Pending, Seen, Shown, Told, escaped, etag, failure, lifetime, now_ms, ttl_ms,
+    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, lifetime, now_ms,
+    ttl_ms,
 };
 
 pub(super) struct Bare {
-    client: Client,
+    client: Link,
 }
 
 impl Bare {
     pub(super) async fn new(http: SocketAddr) -> Bare {
-        let client = Client::connect(http).await;
+        let client = Link::new(http).await;
         Bare { client }
     }
 

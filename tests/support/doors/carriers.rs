@@ -10,11 +10,11 @@ use tonic::transport::Channel;
 use v1::command_reply::Reply as Grpced;
 use v1::commands_client::CommandsClient;
 
-use super::super::client::{Client, patient};
+use super::super::client::patient;
 use super::super::resp::{RespClient, request};
 use super::super::vocabulary::Text;
 use super::words::{Carrier, Reply};
-use super::{Pending, fields, item, text};
+use super::{Link, Pending, fields, item, text};
 
 /// A connection of the Redis protocol.
 pub(super) struct Redis {
@@ -116,19 +116,19 @@ fn read(rest: &mut &[u8]) -> Reply {
 
 /// `POST /command`.
 pub(super) struct Http {
-    client: Client,
+    client: Link,
     as_text: bool,
 }
 
 impl Http {
     pub(super) async fn words(http: SocketAddr) -> Http {
-        let client = Client::connect(http).await;
+        let client = Link::new(http).await;
         let as_text = false;
         Http { client, as_text }
     }
 
     pub(super) async fn text(http: SocketAddr) -> Http {
-        let client = Client::connect(http).await;
+        let client = Link::new(http).await;
         let as_text = true;
         Http { client, as_text }
     }

@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::super::client::{Client, Response};
+use super::super::client::Response;
 use super::super::vocabulary::{Answer, End, Op, Text, Value};
 use super::{
-    Door, Ends, Key, Pending, Seen, Shown, Told, escaped, etag, failure, fields, item, items,
+    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, fields, item, items,
     lifetime, now_ms, service, text, texts, ttl_ms,
 };
 
 pub(super) struct Services {
-    client: Client,
+    client: Link,
 }
 
 /// A request to a service.
@@ -202,7 +202,7 @@ fn answer(op: &Op, response: &Response) -> Answer {
 
 impl Services {
     pub(super) async fn new(http: SocketAddr) -> Services {
-        let client = Client::connect(http).await;
+        let client = Link::new(http).await;
         Services { client }
     }
 
