@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "resp/bad_input.rs"]
+mod bad_input;
 #[path = "support/resp.rs"]
 mod client;
 #[path = "resp/cluster.rs"]

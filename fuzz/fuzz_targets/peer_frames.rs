@@ -14,6 +14,8 @@ use smache::cluster::codec::{
     read_response, write_answers, write_effect, write_message, write_request, write_response,
 };
 use smache::cluster::machine::Control;
+use smache::live::{Hub, Limits, Outlet};
+use smache::version::NodeId;
 
 fn frame(mut frame: Bytes) {
     if frame.len() < FRAME_HEAD_BYTES {
@@ -36,9 +38,25 @@ fn message(kind: MessageKind, body: Bytes) {
         MessageKind::Response => response(body),
         MessageKind::Effect => effect(body),
         MessageKind::Answers => answers(body),
+        MessageKind::Live => live(body),
         // Its head is two numbers, and all else is a piece of another message.
         MessageKind::Fragment => {}
     }
+}
+
+/// A way back to nobody.
+struct Nobody;
+
+impl Outlet for Nobody {
+    fn word(&self, _: &[u8], _: bool) -> bool {
+        false
+    }
+}
+
+/// What another node tells of what happens, and of what is listened to there.
+fn live(body: Bytes) {
+    let hub = Hub::new(Limits::default());
+    let _ = hub.receive(NodeId(7), body, &Nobody, || true);
 }
 
 fn control(body: &[u8]) {
@@ -87,7 +105,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let bytes = Bytes::copy_from_slice(bytes);
-    match MessageKind::from_number(choice % 7) {
+    match MessageKind::from_number(choice % 8) {
         Ok(kind) => message(kind, bytes),
         Err(_) => frame(bytes),
     }

@@ -70,6 +70,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 pub use self::body::{Body, Incoming};
+pub use self::commands::words_of;
 pub use self::openapi::document;
 
 // What the gRPC door has in common with this one, whose port it shares.

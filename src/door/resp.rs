@@ -51,7 +51,8 @@ mod table;
 mod typed;
 
 pub(in crate::door) use self::read::{Reader, Token};
-pub(crate) use self::run::{Ran, words};
+pub(crate) use self::run::Ran;
+pub use self::run::words;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize};

@@ -62,6 +62,12 @@ fn unconditional(call: &Call) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The command and its arguments that the body of a request has. `None` if it is none.
+#[must_use]
+pub fn words_of(body: &Bytes, json_depth_max: usize) -> Option<Vec<Bytes>> {
+    words(body, json_depth_max).ok()
+}
+
 /// The command and its arguments.
 fn words(text: &Bytes, depth_max: usize) -> Result<Vec<Bytes>, Failure> {
     let object = Object::parse(text, depth_max)?;

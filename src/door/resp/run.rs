@@ -36,7 +36,8 @@ pub(crate) struct Ran {
 
 /// The words of a line, as people type them: with quotes, as `redis-cli` takes them. `None` if the
 /// quotes do not match.
-pub(crate) fn words(line: &[u8]) -> Option<Vec<Bytes>> {
+#[must_use]
+pub fn words(line: &[u8]) -> Option<Vec<Bytes>> {
     let mut line = BytesMut::from(line);
     let mut places = Vec::new();
     inline::split(&mut line, &mut places)?;
