@@ -209,7 +209,14 @@ impl Command {
             _ => false,
         }
     }
+
+    /// Whether it is a look at an entry, which is not to count as a use of it.
+    #[must_use]
+    pub fn inspects(&self) -> bool {
+        matches!(self, Command::Typed { operation, .. } if operation.inspects())
+    }
 }
+
 /// What a command answers. A miss and a failed condition are answers, not errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -25,6 +25,7 @@ mod log;
 mod maintenance;
 mod memory;
 mod segment;
+mod usage;
 mod wheel;
 
 use std::fmt;
@@ -45,6 +46,7 @@ use index::{Hasher, Index};
 use log::Log;
 use maintenance::Renewal;
 use segment::Queue;
+pub use usage::Usage;
 use wheel::Wheel;
 
 /// Why an entry was not stored; the table still has what it had, but for what it evicted.

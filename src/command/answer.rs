@@ -32,6 +32,8 @@ pub enum Answer {
     },
     /// What is known of a value without reading it.
     Described(Described),
+    /// What is known of a value after a look into it.
+    Inspected(Inspected),
     /// What an operation on a document answers.
     Document(json::Answer),
 }
@@ -51,6 +53,24 @@ pub struct Described {
     pub is_packed: bool,
 }
 
+/// See [`Answer::Inspected`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspected {
+    /// What it is.
+    pub kind: Kind,
+    /// Members, fields or elements of a collection; of other values their bytes.
+    pub length: u64,
+    /// Bytes of the longest item; `None` of a collection that was not looked into, being longer than
+    /// was asked for.
+    pub longest_bytes: Option<u64>,
+    /// Whether all of it that was looked into is whole numbers of 64 bits, as they are written.
+    pub is_integers: bool,
+    /// Bytes of memory that the entry takes, its key included; 0 where no table has said it.
+    pub memory_bytes: u64,
+    /// How often it was used of late, as eviction counts it.
+    pub uses: u8,
+}
+
 impl Answer {
     /// Bytes of what is in it.
     #[must_use]
@@ -59,6 +79,7 @@ impl Answer {
         match self {
             Answer::Nothing | Answer::Done | Answer::Integer(_) => ITEM_BYTES,
             Answer::Described(_) => size_of::<Described>(),
+            Answer::Inspected(_) => size_of::<Inspected>(),
             Answer::Bytes(bytes) => bytes.len(),
             Answer::Document(answer) => answer.bytes(),
             Answer::List(items) => {

@@ -44,6 +44,13 @@ impl Operation {
         }
     }
 
+    pub(super) fn inspects(&self) -> bool {
+        matches!(
+            self,
+            Operation::Lifetime(lifetime::Operation::Inspect { .. })
+        )
+    }
+
     /// What it holds in memory beside itself, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

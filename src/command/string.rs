@@ -39,6 +39,9 @@ pub enum Operation {
     GetAndExpire(Expiry),
     /// Adds to a number that may have a fraction; the text of what to add.
     IncrementFloat(Bytes),
+    /// Sets the bit at a place, the first one being the highest of the first byte, after zeros if
+    /// the string is shorter; answers what it was.
+    SetBit(u64, bool),
 }
 
 /// When a value is set.
@@ -111,6 +114,7 @@ impl Operation {
                 let (change, _) = put(sum.to_vec());
                 Ok((change, Answer::Bytes(sum)))
             }
+            Operation::SetBit(place, bit) => set_bit(at.current, present, *place, *bit, at.limits),
             Operation::Set { .. } => unreachable!("handled above"),
         }
     }
@@ -204,6 +208,32 @@ fn range(data: &[u8], first: i64, last: i64) -> &[u8] {
         return &[];
     }
     &data[first as usize..=last as usize]
+}
+
+fn set_bit(
+    current: Option<EntryRef<'_>>,
+    present: &[u8],
+    place: u64,
+    bit: bool,
+    limits: &Limits,
+) -> Result<(Change, Answer), Error> {
+    let byte = usize::try_from(place / 8).unwrap_or(usize::MAX);
+    check_size(byte.saturating_add(1), limits)?;
+    let mask = 0x80_u8 >> (place % 8);
+    let previous = present.get(byte).is_some_and(|byte| byte & mask != 0);
+    let answer = Answer::Integer(previous.into());
+    if current.is_some() && byte < present.len() && previous == bit {
+        return Ok((Change::None, answer));
+    }
+    let mut all = present.to_vec();
+    all.resize(present.len().max(byte + 1), 0);
+    if bit {
+        all[byte] |= mask;
+    } else {
+        all[byte] &= !mask;
+    }
+    let (change, _) = put(all);
+    Ok((change, answer))
 }
 
 fn set_range(

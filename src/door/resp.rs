@@ -33,6 +33,7 @@ mod lifetime;
 mod listener;
 mod lists;
 mod number;
+mod object;
 mod pause;
 mod pretty;
 mod pubsub;

@@ -233,6 +233,18 @@ impl Log {
         (header.key_bytes() + value) as u64
     }
 
+    /// What the entry takes in memory, external value included.
+    pub(super) fn memory_bytes(&self, handle: u32) -> u64 {
+        let header = self.header(handle);
+        let external = if header.is_external() {
+            let number = header.external_number(self.bytes(handle));
+            self.externals.committed_bytes(number)
+        } else {
+            0
+        };
+        header.size() as u64 + external
+    }
+
     /// The entry's bytes, external value included: its weight in its queue.
     #[inline]
     fn weight(&self, handle: u32) -> u64 {

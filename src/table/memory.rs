@@ -150,6 +150,12 @@ impl Externals {
         open.unwrap_or_else(|| self.get(number).len())
     }
 
+    /// What a value takes, its place in the list included.
+    pub(super) fn committed_bytes(&self, number: u32) -> u64 {
+        let value = self.values.get(number as usize);
+        value.map_or(0, Value::committed_bytes) + size_of::<Value>() as u64
+    }
+
     /// Changes an open collection.
     pub(super) fn change(&mut self, number: u32, delta: &Delta) {
         if let Some(Value::Open(collection)) = self.values.get_mut(number as usize) {

@@ -27,7 +27,7 @@ use self::flush::Flushed;
 use super::Error;
 use crate::clock::UnixMs;
 use crate::command::{
-    self, Changed, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Reply,
+    self, Answer, Changed, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Reply,
 };
 use crate::config::policy::{Acknowledge, Policies};
 use crate::key::{PARTITION_COUNT, PartitionId};
@@ -437,9 +437,27 @@ impl Core {
     }
 
     fn apply_read(&mut self, command: &Command, now: UnixMs) -> Result<Outcome, Error> {
-        let current = self.table.get(command.key().as_bytes(), now);
+        let key = command.key().as_bytes();
+        let inspects = command.inspects();
+        let current = match inspects {
+            true => self
+                .table
+                .peek(key, now)
+                .filter(|entry| entry.kind != Kind::Tombstone),
+            false => self.table.get(key, now),
+        };
         let no_version = Version::default;
-        let (_, reply) = command::apply(command, current, now, no_version, &self.setup.limits)?;
+        let (_, mut reply) = command::apply(command, current, now, no_version, &self.setup.limits)?;
+        if inspects
+            && let Reply::Answer {
+                answer: Answer::Inspected(inspected),
+                ..
+            } = &mut reply
+            && let Some(usage) = self.table.usage(key)
+        {
+            inspected.memory_bytes = usage.memory_bytes;
+            inspected.uses = usage.frequency;
+        }
         Ok(Outcome::Done(reply, None))
     }
 

@@ -219,11 +219,6 @@ impl Steps {
         finish(&self.shared, begun, command, self.deadline).await
     }
 
-    /// Carries one out that is an operation of a type.
-    pub(super) async fn operate(&self, key: Key, operation: Operation) -> Result<Answer, Refusal> {
-        answer_of(self.execute(&typed(key, operation)).await?)
-    }
-
     /// Carries several out, about different keys, all at once.
     pub(super) async fn all(
         &self,

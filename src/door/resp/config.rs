@@ -1,8 +1,8 @@
 //! `CONFIG`: the settings that Redis's clients ask for, where this server has what they mean.
 //!
 //! Most follow from the node's own settings, and say so when somebody tries to change them. Those
-//! about how Redis lays out values in memory are kept as they are set, and have no other effect:
-//! values have one layout here, and programs that tune theirs need not be told.
+//! about how Redis lays out values in memory are kept as they are set: values have one layout here,
+//! but `OBJECT ENCODING` answers by them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -133,9 +133,9 @@ static PARAMETERS: &[Parameter] = &[
         shared.limits.request_bytes_max.to_string()
     }),
     fixed("databases", |_| "1".to_owned()),
-    kept("hash-max-listpack-entries", |_| "128".to_owned()),
+    kept("hash-max-listpack-entries", |_| "512".to_owned()),
     kept("hash-max-listpack-value", |_| "64".to_owned()),
-    kept("hash-max-ziplist-entries", |_| "128".to_owned()),
+    kept("hash-max-ziplist-entries", |_| "512".to_owned()),
     kept("hash-max-ziplist-value", |_| "64".to_owned()),
     kept("list-compress-depth", |_| "0".to_owned()),
     kept("list-max-listpack-size", |_| "-2".to_owned()),
@@ -168,7 +168,8 @@ static PARAMETERS: &[Parameter] = &[
         change: Change::Only(""),
     },
     kept("set-max-intset-entries", |_| "512".to_owned()),
-    kept("set-max-listpack-entries", |_| "128".to_owned()),
+    // Redis 7.0 has no such sets, 7.2 has: of so many members at most.
+    kept("set-max-listpack-entries", |_| "0".to_owned()),
     kept("set-max-listpack-value", |_| "64".to_owned()),
     fixed("tcp-keepalive", |_| seconds(super::listener::KEEPALIVE)),
     Parameter {
@@ -178,10 +179,53 @@ static PARAMETERS: &[Parameter] = &[
     },
 ];
 
+/// Up to what size Redis would keep a collection in a compact form.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thresholds {
+    pub(super) hash_entries: u64,
+    pub(super) hash_bytes: u64,
+    pub(super) intset_entries: u64,
+    pub(super) set_entries: u64,
+    pub(super) set_bytes: u64,
+}
+
+impl Thresholds {
+    /// Of how many items it makes a difference what they are.
+    pub(super) fn items_max(&self) -> u64 {
+        let sets = self.intset_entries.max(self.set_entries);
+        self.hash_entries.max(sets)
+    }
+}
+
 impl Settings {
     fn get(&self, shared: &Shared, parameter: &Parameter) -> String {
-        let kept = self.kept.lock().get(parameter.name).cloned();
+        let kept = self.kept.lock().get(one_name(parameter.name)).cloned();
         kept.unwrap_or_else(|| (parameter.get)(shared))
+    }
+
+    pub(super) fn thresholds(&self, shared: &Shared) -> Thresholds {
+        let number = |name: &str| {
+            let found = find(name.as_bytes()).map(|parameter| self.get(shared, parameter));
+            // Negative ones hold of nothing.
+            found.and_then(|text| text.parse().ok()).unwrap_or(0)
+        };
+        Thresholds {
+            hash_entries: number("hash-max-listpack-entries"),
+            hash_bytes: number("hash-max-listpack-value"),
+            intset_entries: number("set-max-intset-entries"),
+            set_entries: number("set-max-listpack-entries"),
+            set_bytes: number("set-max-listpack-value"),
+        }
+    }
+}
+
+/// Some settings have an older name as well.
+fn one_name(name: &'static str) -> &'static str {
+    match name {
+        "hash-max-ziplist-entries" => "hash-max-listpack-entries",
+        "hash-max-ziplist-value" => "hash-max-listpack-value",
+        "list-max-ziplist-size" => "list-max-listpack-size",
+        name => name,
     }
 }
 
@@ -228,7 +272,7 @@ fn set(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         };
         if changes
             .iter()
-            .any(|(other, _)| other.name == parameter.name)
+            .any(|(other, _)| one_name(other.name) == one_name(parameter.name))
         {
             return Err(failed("duplicate parameter"));
         }
@@ -246,7 +290,7 @@ fn set(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     for (parameter, value) in changes {
         apply(call.shared, parameter.name, &value);
         let mut kept = call.shared.settings.kept.lock();
-        kept.insert(parameter.name, value);
+        kept.insert(one_name(parameter.name), value);
     }
     call.out.ok();
     Ok(Flow::Done)

@@ -6,16 +6,12 @@
 
 use super::call::{Answered, Call, answer_of, typed};
 use super::failure::Refusal;
-use super::help;
-use super::queue::Touches;
-use super::reply::Out;
 use super::request::Arguments;
 use super::table::Spec;
 use super::{carry, expire};
 use crate::command::answer::Described;
 use crate::command::lifetime::Operation as Lifetime;
-use crate::command::string::Operation as Text;
-use crate::command::{Answer, Command, Condition, Kind, Operation, Reply, counter};
+use crate::command::{Answer, Command, Condition, Kind, Operation, Reply};
 use crate::key::Key;
 
 pub(super) const COMMANDS: &[Spec] = &[
@@ -60,11 +56,6 @@ pub(super) const COMMANDS: &[Spec] = &[
         .read()
         .fast()
         .about("7.0.0", "O(1)", "Returns at which second a key expires."),
-    Spec::container("object", OBJECT).about(
-        "2.2.3",
-        "Depends on subcommand.",
-        "A container for commands about how values are kept.",
-    ),
     Spec::new("persist", 2, expire::persist)
         .key()
         .write()
@@ -144,22 +135,6 @@ pub(super) const COMMANDS: &[Spec] = &[
         .about("4.0.0", "O(N) in keys", "Removes keys."),
 ];
 
-const OBJECT: &[Spec] = &[
-    Spec::new("encoding", 3, encoding)
-        .keys(2, 2, 1)
-        .read()
-        .about(
-            "2.2.3",
-            "O(1)",
-            "Returns how a value is kept, in Redis's words.",
-        ),
-    Spec::new("help", 2, help::answer).free().about(
-        "6.2.0",
-        "O(1)",
-        "Returns what the subcommands are.",
-    ),
-];
-
 /// What is known of a value.
 pub(super) const DESCRIBE: Operation = Operation::Lifetime(Lifetime::Describe);
 
@@ -232,46 +207,4 @@ fn type_of(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         out.simple(kind.map_or("none", type_name));
         Ok(())
     })
-}
-
-/// The longest text of a whole number.
-const INTEGER_BYTES_MAX: u64 = 20;
-/// Up to this length Redis keeps a string beside what it knows of it.
-const EMBEDDED_BYTES_MAX: u64 = 44;
-
-fn encoding(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    let key = call.key(&arguments.take(), 2)?;
-    let touches = Touches::one(key.as_bytes(), false);
-    call.step_by_step(touches, |steps, mut out: Out| async move {
-        let answer = steps.operate(key.clone(), DESCRIBE).await?;
-        let Some(described) = described(answer)? else {
-            out.null();
-            return Ok(out);
-        };
-        let mut is_integer = described.kind == Kind::Counter;
-        if described.kind == Kind::Bytes && described.bytes <= INTEGER_BYTES_MAX {
-            let whole = Operation::String(Text::Range(0, -1));
-            if let Answer::Bytes(text) = steps.operate(key, whole).await? {
-                is_integer = counter::parse(&text).is_some();
-            }
-        }
-        out.text(encoding_name(&described, is_integer));
-        Ok(out)
-    })
-}
-
-fn encoding_name(described: &Described, is_integer: bool) -> &'static str {
-    match described.kind {
-        _ if is_integer => "int",
-        Kind::Bytes | Kind::Counter | Kind::Flag | Kind::Json => {
-            if described.bytes <= EMBEDDED_BYTES_MAX {
-                "embstr"
-            } else {
-                "raw"
-            }
-        }
-        _ if described.is_packed => "listpack",
-        Kind::List => "quicklist",
-        _ => "hashtable",
-    }
 }

@@ -4,6 +4,8 @@
 //! they are not atomic together.
 
 mod all_or_none;
+pub(super) mod bits;
+pub(super) mod lcs;
 
 use super::answer::{self, string};
 use super::call::{Answered, Call, Flow};

@@ -9,19 +9,23 @@ use std::sync::LazyLock;
 
 use super::call::Run;
 use super::{
-    client, command, config, hashes, info, json, keys, lists, pubsub, scan, server, session, sets,
-    strings,
+    client, command, config, hashes, info, json, keys, lists, object, pubsub, scan, server, session,
+    sets, strings,
 };
 use crate::access::Need;
 
 /// All commands, by group, in the order in which Redis names its groups.
 pub(super) static GROUPS: &[Group] = &[
     Group::new("generic", keys::COMMANDS),
+    Group::new("generic", object::COMMANDS),
     Group::new("generic", scan::COMMANDS),
     Group::new("string", strings::COMMANDS),
+    Group::new("string", strings::lcs::COMMANDS),
+    Group::new("bitmap", strings::bits::COMMANDS),
     Group::new("connection", session::COMMANDS),
     Group::new("connection", client::COMMANDS),
     Group::new("server", server::COMMANDS),
+    Group::new("server", object::SERVER_COMMANDS),
     Group::new("server", info::COMMANDS),
     Group::new("server", config::COMMANDS),
     Group::new("server", command::COMMANDS),
