@@ -124,6 +124,8 @@ struct Shared {
     turned_away: AtomicU64,
     /// Commands that wait for another node, or for copies.
     in_work: AtomicUsize,
+    /// Connections that wait for the end of a pause, or in `WAIT`.
+    blocked: AtomicUsize,
     /// Those refused because there were too many.
     refused: AtomicU64,
     /// How often each command of the table was carried out.
@@ -162,6 +164,7 @@ impl Shared {
             idle_ms: AtomicU64::new(u64::try_from(idle_ms).unwrap_or(u64::MAX)),
             turned_away: AtomicU64::new(0),
             in_work: AtomicUsize::new(0),
+            blocked: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             calls: TABLE.entries().iter().map(|_| AtomicU64::new(0)).collect(),
             errors: AtomicU64::new(0),

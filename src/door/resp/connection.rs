@@ -30,6 +30,7 @@ use super::Shared;
 use super::call::{Call, Flow, resolve};
 use super::clients::Registered;
 use super::failure::Refusal;
+use super::pause::Blocked;
 use super::pubsub::Heard;
 use super::queue::{Queue, Touches};
 use super::reply::Out;
@@ -322,8 +323,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         });
         if let Ok(entry) = &entry {
             if shared.pause.holds(entry.spec.flags.has(Flags::PAUSED)) && !entry.ends_pause() {
-                let shared = Arc::clone(shared);
-                let mut over = Box::pin(async move { shared.pause.over().await });
+                let blocked = Blocked::new(shared);
+                let mut over = Box::pin(async move { blocked.pause_over().await });
                 if over.as_mut().poll(cx).is_pending() {
                     self.paused = Some(over);
                 } else {

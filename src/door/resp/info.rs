@@ -132,7 +132,7 @@ fn clients(shared: &Shared, out: &mut Section) {
     let listening = open.iter().filter(|client| client.listens()).count();
     out.line("connected_clients", open.len());
     out.line("maxclients", shared.connections_max.load(Relaxed));
-    out.line("blocked_clients", 0);
+    out.line("blocked_clients", shared.blocked.load(Relaxed));
     out.line("pubsub_clients", listening);
     out.line("requests_in_work", shared.in_work.load(Relaxed));
 }

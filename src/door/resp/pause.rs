@@ -1,11 +1,14 @@
 //! `CLIENT PAUSE`: a while in which this node's connections begin nothing, or no writes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::Shared;
 
 /// What waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +74,28 @@ impl Pause {
             return;
         };
         let _ = tokio::time::timeout_at(until, changed).await;
+    }
+}
+
+/// A connection that waits, counted as long as it does.
+#[derive(Debug)]
+pub(super) struct Blocked(Arc<Shared>);
+
+impl Blocked {
+    pub(super) fn new(shared: &Arc<Shared>) -> Blocked {
+        shared.blocked.fetch_add(1, Ordering::Relaxed);
+        Blocked(Arc::clone(shared))
+    }
+
+    /// Waits until there may be no pause any more.
+    pub(super) async fn pause_over(self) {
+        self.0.pause.over().await;
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.blocked.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,7 @@ use super::call::{Answered, Call, Flow};
 use super::failure::Refusal;
 use super::help;
 use super::number;
+use super::pause::Blocked;
 use super::queue::{Later, Touches};
 use super::reply::Out;
 use super::request::Arguments;
@@ -119,7 +120,9 @@ fn wait(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let clients = Arc::clone(&call.shared.clients);
     // Zero is for ever, which ends with the connection, or with the node.
     let until = (timeout > 0).then(|| Instant::now() + Duration::from_millis(timeout));
+    let blocked = Blocked::new(call.shared);
     let reply = async move {
+        let _blocked = blocked;
         while copies() < wanted
             && until.is_none_or(|until| Instant::now() < until)
             && !clients.is_stopping()
