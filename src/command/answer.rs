@@ -32,10 +32,10 @@ pub enum Answer {
     },
     /// What is known of a value without reading it.
     Described(Described),
-    /// What is known of a value after a look into it.
-    Inspected(Inspected),
     /// What an operation on a document answers.
     Document(json::Answer),
+    /// What is known of a value after a look into it.
+    Inspected(Inspected),
 }
 
 /// See [`Answer::Described`].

@@ -23,3 +23,44 @@ impl Table {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::UnixMs;
+    use crate::command::{EntryRef, Kind};
+    use crate::key::partition;
+    use crate::table::Budget;
+    use crate::version::Version;
+
+    #[test]
+    fn what_an_entry_takes_and_how_often_it_was_used() {
+        let now = UnixMs(1_000);
+        let mut table = Table::new(Arc::new(Budget::new(64 << 20, 1)));
+        assert_eq!(table.usage(b"key"), None);
+        let mut least = 0;
+        for data in [vec![b'x'; 100], vec![b'x'; 1 << 20]] {
+            let entry = EntryRef {
+                kind: Kind::Bytes,
+                data: &data,
+                open: None,
+                version: Version::default(),
+                tag: None,
+                expires_at: None,
+            };
+            table.put(partition(b"key"), b"key", entry, now).unwrap();
+            let usage = table.usage(b"key").unwrap();
+            assert!(usage.memory_bytes > data.len() as u64 + least);
+            assert!(usage.memory_bytes < data.len() as u64 + 16_384);
+            least = usage.memory_bytes;
+        }
+        let before = table.usage(b"key").unwrap().frequency;
+        table.get(b"key", now);
+        // Looking leaves no trace.
+        for _ in 0..3 {
+            assert_eq!(table.usage(b"key").unwrap().frequency, before + 1);
+        }
+    }
+}

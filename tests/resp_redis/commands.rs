@@ -137,6 +137,77 @@ pub(crate) const SCRIPT: &str = "
     HLEN
     HGET s:h
     SADD s:s
+    GETBIT s:none 3
+    GETBIT s:h 3
+    GETBIT s:b -1
+    GETBIT s:b 4294967296
+    GETBIT s:b x
+    GETBIT s:b
+    SETBIT s:b 1 1
+    SETBIT s:b 1 1
+    SETBIT s:b 30 1
+    SETBIT s:b 30 0
+    SETBIT s:b 40 0
+    STRLEN s:b
+    GET s:b
+    SETBIT s:b 1 2
+    SETBIT s:b 01 1
+    SETBIT s:b 4294967296 1
+    SETBIT s:b -1 1
+    SETBIT s:h 1 1
+    GETBIT s:b 1
+    GETBIT s:b 400
+    SET s:x ohmytext EX 100
+    SET s:y mynewtext
+    SETBIT s:x 7 1
+    TTL s:x
+    SETBIT s:x 7 0
+    LCS s:x s:y
+    LCS s:x s:y LEN
+    LCS s:x s:y IDX
+    LCS s:x s:y IDX WITHMATCHLEN MINMATCHLEN 4
+    LCS s:x s:y IDX MINMATCHLEN -1
+    LCS s:x s:y MINMATCHLEN
+    LCS s:x s:y MINMATCHLEN x
+    LCS s:x s:y LEN IDX
+    LCS s:x s:y NONSENSE
+    LCS s:x s:none
+    LCS s:none s:none IDX
+    LCS s:x s:h
+    LCS s:x
+    OBJECT ENCODING s:none
+    OBJECT ENCODING s:y
+    OBJECT ENCODING s:h
+    OBJECT ENCODING s:l
+    OBJECT REFCOUNT s:h
+    OBJECT REFCOUNT s:none
+    OBJECT FREQ s:none
+    OBJECT IDLETIME s:none
+    OBJECT ENCODING
+    OBJECT NONSENSE s:h
+    DEL s:e
+    SADD s:e 1 2 3
+    OBJECT ENCODING s:e
+    SADD s:e x
+    OBJECT ENCODING s:e
+    CONFIG SET hash-max-ziplist-value 3
+    CONFIG GET hash-max-listpack-value
+    DEL s:e
+    HSET s:e abc def
+    OBJECT ENCODING s:e
+    HSET s:e abc defg
+    OBJECT ENCODING s:e
+    CONFIG SET hash-max-listpack-value 64 hash-max-ziplist-value 64
+    CONFIG SET hash-max-listpack-value 64
+    CONFIG GET hash-max-ziplist-value
+    MEMORY USAGE s:none
+    MEMORY USAGE s:e SAMPLES
+    MEMORY USAGE s:e SAMPLES -1
+    MEMORY USAGE s:e SAMPLES x
+    MEMORY USAGE
+    FUNCTION FLUSH
+    FUNCTION FLUSH NONSENSE
+    FUNCTION LIST
 ";
 
 const PATTERNS: &[&str] = &[
@@ -220,7 +291,15 @@ const PATTERNS: &[&str] = &[
     "SDIFFSTORE K K K ...",
     "SINTERSTORE K nothing",
     "SET K M",
+    "SET K M",
     "SET K 12",
+    "SETBIT K C 1",
+    "SETBIT K C 0",
+    "GETBIT K I",
+    "LCS K K",
+    "LCS K K LEN",
+    "LCS K K IDX",
+    "LCS K K IDX WITHMATCHLEN MINMATCHLEN C",
     "GET K",
     "DEL K",
 ];

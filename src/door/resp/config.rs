@@ -272,7 +272,7 @@ fn set(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         };
         if changes
             .iter()
-            .any(|(other, _)| one_name(other.name) == one_name(parameter.name))
+            .any(|(other, _)| other.name == parameter.name)
         {
             return Err(failed("duplicate parameter"));
         }

@@ -61,13 +61,15 @@ fn wanted(arguments: &Arguments<'_>) -> Result<Wanted, Refusal> {
 }
 
 fn lcs(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    let wanted = wanted(&arguments)?;
+    let wanted = wanted(&arguments);
     let taken = arguments.take();
     let keys = [call.key(&taken, 1)?, call.key(&taken, 2)?];
     let touches = Touches::many(keys.iter().map(Key::as_bytes), false);
     let table_bytes_max = call.shared.limits.bulk_bytes_max;
     call.step_by_step(touches, move |steps, mut out| async move {
+        // As Redis does: what the keys hold is looked at first.
         let [one, other] = read(&steps, keys).await?;
+        let wanted = wanted?;
         let cells = (one.len() + 1).saturating_mul(other.len() + 1);
         let bytes = cells.saturating_mul(size_of::<u32>());
         if bytes > table_bytes_max {
