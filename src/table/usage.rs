@@ -16,7 +16,7 @@ impl Table {
     #[must_use]
     pub fn usage(&self, key: &[u8]) -> Option<Usage> {
         let handle = self.find(self.hasher.hash(key), key)?;
-        let index = self.index.bytes() / self.entries.max(1) as u64;
+        let index = self.index.bytes() / self.entries.max(1);
         Some(Usage {
             memory_bytes: self.log.memory_bytes(handle) + index,
             frequency: self.log.header(handle).frequency(),
@@ -26,8 +26,6 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::clock::UnixMs;
     use crate::command::{EntryRef, Kind};
@@ -38,7 +36,7 @@ mod tests {
     #[test]
     fn what_an_entry_takes_and_how_often_it_was_used() {
         let now = UnixMs(1_000);
-        let mut table = Table::new(Arc::new(Budget::new(64 << 20, 1)));
+        let mut table = Table::new(Budget::new(64 << 20));
         assert_eq!(table.usage(b"key"), None);
         let mut least = 0;
         for data in [vec![b'x'; 100], vec![b'x'; 1 << 20]] {
