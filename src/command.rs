@@ -32,6 +32,7 @@ pub mod show;
 pub mod string;
 
 pub use self::answer::Answer;
+pub(crate) use self::apply::check_size;
 pub use self::apply::{Changed, Effect, apply};
 pub use self::entry::{Entry, EntryRef, Expiry, Kind};
 pub use self::error::Error;

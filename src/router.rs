@@ -149,7 +149,7 @@ pub struct Location {
 /// What the router has counted since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Commands answered by this node's own writers.
+    /// Commands that this node's own writers have carried out, for its clients and for other nodes.
     pub local: u64,
     /// Commands sent to another node.
     pub forwarded: u64,
@@ -174,7 +174,6 @@ struct Inner {
     map: ArcSwap<PartitionMap>,
     published: Notify,
     peers: ArcSwapOption<Peers>,
-    local: AtomicU64,
     forwarded: AtomicU64,
     retries: AtomicU64,
     resent: AtomicU64,
@@ -232,7 +231,6 @@ impl Router {
             map: ArcSwap::from_pointee(PartitionMap::empty()),
             published: Notify::new(),
             peers: ArcSwapOption::empty(),
-            local: AtomicU64::new(0),
             forwarded: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             resent: AtomicU64::new(0),
@@ -382,11 +380,43 @@ impl Router {
         key: &[u8],
         read: impl FnOnce(Option<EntryRef<'_>>, UnixMs) -> R,
     ) -> Option<R> {
+        let now = self.writer(PartitionId::default()).now();
+        self.read_local_at(key, now, |entry| read(entry, now))
+    }
+
+    /// As [`Router::read_local`], for a door that has many reads to carry out: `now` is a moment after
+    /// all of them had come.
+    #[inline]
+    pub fn read_local_at<R>(
+        &self,
+        key: &[u8],
+        now: UnixMs,
+        read: impl FnOnce(Option<EntryRef<'_>>) -> R,
+    ) -> Option<R> {
         let partition = key::partition(key);
         // The map need not be asked: it is a hint, and the writer knows.
-        let result = self.writer(partition).read(partition, key, read)?;
-        self.0.local.fetch_add(1, Ordering::Relaxed);
-        Some(result)
+        self.writer(partition).read(partition, key, now, read)
+    }
+
+    /// Puts a string of this node's that does not expire, if that needs nobody else; `None`, and
+    /// nothing is done, if it does: then it is a [`Command::Put`]. `now` is a moment after it had come.
+    pub fn put_local(&self, key: &[u8], data: &[u8], now: UnixMs) -> Option<Result<(), Error>> {
+        let partition = self.may_write_alone().then(|| key::partition(key))?;
+        let put = self.writer(partition).put_here(partition, key, data, now)?;
+        Some(put.map_err(Error::from))
+    }
+
+    /// Adds to a number of this node's, if that needs nobody else; what it is then. `None`, and
+    /// nothing is done, if it does: then it is a [`Command::Increment`]. `now` is a moment after it had
+    /// come.
+    pub fn add_local(&self, key: &[u8], by: i64, now: UnixMs) -> Option<Result<i64, Error>> {
+        let partition = self.may_write_alone().then(|| key::partition(key))?;
+        let sum = self.writer(partition).add_here(partition, key, by, now)?;
+        Some(sum.map_err(Error::from))
+    }
+
+    fn may_write_alone(&self) -> bool {
+        self.0.members_min < 2
     }
 
     /// Carries a command out as far as that goes without waiting, for a door that has many to begin.
@@ -398,17 +428,13 @@ impl Router {
             return Begun::Done(Err(error));
         }
         let writer = self.writer(partition);
-        let begun = match writer.apply_inline(partition, command, None) {
+        match writer.apply_inline(partition, command, None) {
             None | Some(Ok(Outcome::Elsewhere)) => return Begun::Not,
             Some(Err(error)) => Begun::Done(Err(error.into())),
             Some(Ok(Outcome::Done(reply, None))) => Begun::Done(Ok(reply)),
             Some(Ok(Outcome::Done(reply, Some(ticket)))) => Begun::Applied(reply, ticket),
             Some(Ok(Outcome::Forgotten)) => Begun::Done(Err(Error::Unanswered)),
-        };
-        if !matches!(begun, Begun::Done(Err(_))) {
-            self.0.local.fetch_add(1, Ordering::Relaxed);
         }
-        begun
     }
 
     /// Waits until the copies have a command that was begun.
@@ -516,13 +542,10 @@ impl Router {
             self.0.deadlines.fetch_add(1, Ordering::Relaxed);
         }
         match applied? {
-            Some(reply) => {
-                self.0.local.fetch_add(1, Ordering::Relaxed);
-                Ok(Attempt::Done(Answer {
-                    reply,
-                    owner: Arc::clone(&self.0.name),
-                }))
-            }
+            Some(reply) => Ok(Attempt::Done(Answer {
+                reply,
+                owner: Arc::clone(&self.0.name),
+            })),
             None => Ok(Attempt::Again),
         }
     }
@@ -626,7 +649,7 @@ impl Router {
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters {
-            local: self.0.local.load(Ordering::Relaxed),
+            local: self.0.writers.iter().map(Writer::carried_out).sum(),
             forwarded: self.0.forwarded.load(Ordering::Relaxed),
             retries: self.0.retries.load(Ordering::Relaxed),
             resent: self.0.resent.load(Ordering::Relaxed),

@@ -294,9 +294,14 @@ impl Table {
         match spot.handle {
             Some(handle) if draft.header.fits_in_place_of(self.log.header(handle)) => {
                 self.overwrite(spot.hash, handle, &draft, now);
-                self.settle();
+                if draft.header.expires() {
+                    // There may be a timer more.
+                    self.settle();
+                }
                 // A lowered limit is kept also by tables that are only written over.
-                self.make_room(now, |_| 0);
+                if !self.account.try_reserve(0) {
+                    self.make_room(now, |_| 0);
+                }
             }
             _ => self.append(spot, &draft, now)?,
         }

@@ -132,7 +132,6 @@ struct Shared {
     waiting: AtomicUsize,
     actor: ArcSwapOption<ActorRef<Message>>,
     panics: AtomicU64,
-    inline: AtomicU64,
     queued: AtomicU64,
     options: Options,
 }
@@ -155,6 +154,8 @@ struct Job {
 /// What a writer has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// Reads in place.
+    pub reads: u64,
     /// Writes applied by their caller.
     pub inline: u64,
     /// Writes applied from the queue.
@@ -183,7 +184,6 @@ impl Writer {
             waiting: AtomicUsize::new(0),
             actor: ArcSwapOption::empty(),
             panics: AtomicU64::new(0),
-            inline: AtomicU64::new(0),
             queued: AtomicU64::new(0),
             options,
         }))
@@ -196,20 +196,55 @@ impl Writer {
 
     /// Reads a key in place: `read` sees the entry, or that there is none, under the lock, so it
     /// should copy and go. `None` if this node cannot answer for the key now.
+    ///
+    /// `now` was the present when the reader had been asked: it sees no less than what was true then.
+    #[inline]
     pub fn read<R>(
         &self,
         partition: PartitionId,
         key: &[u8],
-        read: impl FnOnce(Option<EntryRef<'_>>, UnixMs) -> R,
+        now: UnixMs,
+        read: impl FnOnce(Option<EntryRef<'_>>) -> R,
     ) -> Option<R> {
-        let now = self.0.options.clock.now();
         if !self.0.options.pulse.is_fresh(now) {
             return None;
         }
-        self.0
-            .core
-            .lock()
-            .read(partition, key, now, |entry| read(entry, now))
+        self.0.core.lock().read(partition, key, now, read)
+    }
+
+    /// Puts a string that does not expire, if nobody else has to hear of it; `None`, and nothing is
+    /// done, if somebody has, and it must go as a command.
+    pub fn put_here(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        data: &[u8],
+        now: UnixMs,
+    ) -> Option<Result<(), Error>> {
+        self.write_here(now, |core| core.put_here(partition, key, data, now))
+    }
+
+    /// Adds to a number, if nobody else has to hear of it; what it is then. `None`, and nothing is
+    /// done, if somebody has, and it must go as a command.
+    pub fn add_here(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        by: i64,
+        now: UnixMs,
+    ) -> Option<Result<i64, Error>> {
+        self.write_here(now, |core| core.add_here(partition, key, by, now))
+    }
+
+    #[inline]
+    fn write_here<R>(&self, now: UnixMs, write: impl FnOnce(&mut Core) -> Option<R>) -> Option<R> {
+        if !self.0.options.pulse.is_fresh(now) {
+            return None;
+        }
+        let mut core = self.lock_soon()?;
+        let written = write(&mut core)?;
+        core.served.writes += 1;
+        Some(written)
     }
 
     /// Carries a command out, inline if nobody waits, else through the queue.
@@ -255,13 +290,14 @@ impl Writer {
         let shared = &*self.0;
         if command.is_read() {
             let now = shared.options.clock.now();
-            return Some(self.guarded(&mut shared.core.lock(), (partition, command, None), now));
+            let mut core = shared.core.lock();
+            core.served.reads += 1;
+            return Some(self.guarded(&mut core, (partition, command, None), now));
         }
         let mut core = self.lock_soon()?;
         let now = shared.options.clock.now();
         let outcome = self.guarded(&mut core, (partition, command, operation), now);
-        drop(core);
-        shared.inline.fetch_add(1, Ordering::Relaxed);
+        core.served.writes += 1;
         Some(outcome)
     }
 
@@ -559,12 +595,21 @@ impl Writer {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let shared = &*self.0;
+        let served = shared.core.lock().served;
         Counters {
-            inline: shared.inline.load(Ordering::Relaxed),
+            inline: served.writes,
+            reads: served.reads,
             queued: shared.queued.load(Ordering::Relaxed),
             panics: shared.panics.load(Ordering::Relaxed),
             waiting: shared.waiting.load(Ordering::Relaxed),
         }
+    }
+
+    /// Commands that were carried out here.
+    #[must_use]
+    pub fn carried_out(&self) -> u64 {
+        let counters = self.counters();
+        counters.reads + counters.inline + counters.queued
     }
 
     /// Makes the actor panic, to show that its supervisor restarts it. For tests.

@@ -357,7 +357,7 @@ impl Local {
                 None => -1,
                 Some(at) => ms_left(self.node.now(), at),
             }),
-            Answer::Done | Answer::Scanned { .. } | Answer::Document(_) => {
+            Answer::Done | Answer::Scanned { .. } | Answer::Document(_) | Answer::Inspected(_) => {
                 return Err(Error::unexpected());
             }
         })

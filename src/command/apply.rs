@@ -148,7 +148,7 @@ pub fn apply(
             if !condition.holds(version) {
                 return Ok((Effect::None, failed));
             }
-            let data = counter::add(current, *by)?;
+            let data = counter::text(counter::sum(current, *by)?);
             let expires_at = match current {
                 Some(entry) => entry.expires_at,
                 None => expiry(*ttl_ms, now),
@@ -300,7 +300,7 @@ fn check_growth(before: usize, after: usize, limits: &Limits) -> Result<(), Erro
     }
 }
 
-pub(super) fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {
+pub(crate) fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {
     let max = limits.value_bytes_max;
     if bytes > max {
         Err(Error::ValueTooLarge { bytes, max })

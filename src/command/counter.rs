@@ -52,15 +52,14 @@ pub fn value(current: Option<EntryRef<'_>>) -> Result<i64, Error> {
     }
 }
 
-/// The stored form of the counter after adding to it.
+/// What the counter stands at after adding to it.
 ///
 /// # Errors
 /// [`Error::WrongType`] if the value is no counter, [`Error::Overflow`] if the sum is beyond 64
 /// bits.
-pub(super) fn add(current: Option<EntryRef<'_>>, by: i64) -> Result<Bytes, Error> {
+pub(crate) fn sum(current: Option<EntryRef<'_>>, by: i64) -> Result<i64, Error> {
     let value = value(current)?;
-    let sum = value.checked_add(by).ok_or(Error::Overflow { value, by })?;
-    Ok(text(sum))
+    value.checked_add(by).ok_or(Error::Overflow { value, by })
 }
 
 /// Refuses a whole value that is no counter's.

@@ -100,8 +100,10 @@ impl Account {
                 return false;
             }
         }
-        self.budget.committed_bytes.fetch_add(bytes, Relaxed);
-        self.committed = wanted;
+        if bytes > 0 {
+            self.budget.committed_bytes.fetch_add(bytes, Relaxed);
+            self.committed = wanted;
+        }
         true
     }
 

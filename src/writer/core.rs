@@ -6,6 +6,7 @@
 
 mod copy;
 mod flush;
+mod here;
 mod keyspace;
 mod live;
 mod merge;
@@ -148,6 +149,13 @@ pub struct Scanned {
     pub next: Option<Cursor>,
 }
 
+/// What was done at once. Counted under the lock, where it costs nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Served {
+    pub(super) reads: u64,
+    pub(super) writes: u64,
+}
+
 /// What a core is made with.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -167,6 +175,8 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Core {
     pub(super) table: Table,
+    /// Reads, and writes that their callers applied.
+    pub(super) served: Served,
     setup: Setup,
     /// The most copies that any key asks for.
     backups_max: u8,
@@ -202,6 +212,7 @@ impl Core {
         let count = usize::from(PARTITION_COUNT);
         Core {
             table,
+            served: Served::default(),
             backups_max: setup.policies.backups_max(),
             setup,
             roles: vec![Role::default(); count].into(),
@@ -349,9 +360,11 @@ impl Core {
         now: UnixMs,
         read: impl FnOnce(Option<EntryRef<'_>>) -> R,
     ) -> Option<R> {
-        self.roles[partition.index()]
-            .is_owned()
-            .then(|| read(self.table.get(key, now)))
+        if !self.roles[partition.index()].is_owned() {
+            return None;
+        }
+        self.served.reads += 1;
+        Some(read(self.table.get(key, now)))
     }
 
     /// Carries a command out.

@@ -267,12 +267,107 @@ fn moved(text: &str, data: &str, wall: u64) -> Moved {
     }
 }
 
+/// What is left of a key, its version aside.
+fn left(writer: &Writer, key: &str) -> Option<(Kind, Vec<u8>, Option<UnixMs>)> {
+    let partition = key::partition(key.as_bytes());
+    let look = |entry: Option<EntryRef<'_>>| {
+        entry.map(|entry| (entry.kind, entry.data.to_vec(), entry.expires_at))
+    };
+    writer.read(partition, key.as_bytes(), NOW, look).unwrap()
+}
+
+#[test]
+fn the_shortest_way_leaves_what_a_command_leaves() {
+    let seed: u64 = rand::random();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let (short, long) = (writer(), writer());
+    for writer in [&short, &long] {
+        for (text, value, ttl_ms) in [("d", "{}", None), ("e", "17", Some(60_000))] {
+            let kind = if text == "d" { Kind::Json } else { Kind::Counter };
+            let put = Command::Put {
+                key: key(text.as_bytes()),
+                kind,
+                data: value.into(),
+                ttl_ms,
+                condition: Condition::None,
+            };
+            version_of(now(writer, &put));
+        }
+    }
+    for _ in 0..2_000 {
+        let text = ["a", "b", "c", "d", "e"][random.random_range(0..5)];
+        let name = key(text.as_bytes());
+        let partition = key::partition(text.as_bytes());
+        if random.random_ratio(1, 3) {
+            let by = [1, -1, 700, i64::MAX][random.random_range(0..4)];
+            let command = Command::Increment {
+                key: name,
+                by,
+                ttl_ms: None,
+                condition: Condition::None,
+            };
+            let sum = match now(&long, &command) {
+                Ok(Outcome::Done(Reply::Stored { entry, .. }, None)) => Ok(entry.data),
+                Err(error) => Err(error),
+                other => panic!("{other:?}"),
+            };
+            let here = short.add_here(partition, text.as_bytes(), by, NOW);
+            let here = here.unwrap().map(|sum| sum.to_string().into());
+            assert_eq!(here, sum);
+        } else {
+            let number = random.random_range(-3..3_i64).pow(7).to_string();
+            let value = [&b""[..], b"text", number.as_bytes(), &[0; 700]][random.random_range(0..4)];
+            let command = Command::Put {
+                key: name,
+                kind: Kind::Bytes,
+                data: Bytes::copy_from_slice(value),
+                ttl_ms: None,
+                condition: Condition::None,
+            };
+            version_of(now(&long, &command));
+            let here = short.put_here(partition, text.as_bytes(), value, NOW);
+            assert_eq!(here, Some(Ok(())));
+        }
+        assert_eq!(left(&short, text), left(&long, text), "{text}");
+    }
+    assert_eq!(short.stats().data_bytes, long.stats().data_bytes);
+}
+
+#[test]
+fn the_shortest_way_is_closed_where_others_have_to_hear_of_it() {
+    let partition = key::partition(b"key");
+    let put = |writer: &Writer| writer.put_here(partition, b"key", b"1", NOW);
+    let writer = writer();
+    assert_eq!(put(&writer), Some(Ok(())));
+    let frozen = Role::Owned {
+        sinks: Arc::default(),
+        frozen: true,
+    };
+    for role in [Role::Elsewhere, Role::Backup(HOLDER), frozen] {
+        set_all(&writer, &role);
+        assert_eq!(put(&writer), None, "{role:?}");
+        assert_eq!(writer.add_here(partition, b"key", 1, NOW), None);
+    }
+    let too_long = vec![b'x'; writer.0.options.limits.value_bytes_max + 1];
+    set_all(&writer, &Role::alone());
+    let refused = writer.put_here(partition, b"key", &too_long, NOW);
+    let expected = Error::Command(command::Error::ValueTooLarge {
+        bytes: too_long.len(),
+        max: too_long.len() - 1,
+    });
+    assert_eq!(refused, Some(Err(expected)));
+    let hub = Hub::default();
+    writer.watched_by(&hub);
+    assert_eq!(put(&writer), Some(Ok(())));
+}
+
 #[test]
 fn elsewhere_nothing_is_done() {
     let writer = writer_with(10, 1_000);
     for command in [get("key"), put("key", "{}"), delete("key")] {
         assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
-        assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
+        assert_eq!(writer.read(place(&command), b"key", NOW, |_| ()), None);
     }
     assert_eq!(writer.absorb(HOLDER, &[moved("key", "{}", 1)]), 0);
     assert_eq!(writer.stats().entries, 0);
@@ -323,7 +418,7 @@ fn a_copy_takes_entries_and_answers_when_it_has_taken_over() {
     set_all(&writer, &Role::Backup(HOLDER));
     for command in [get("key"), put("key", "{}"), delete("key")] {
         assert_eq!(now(&writer, &command), Ok(Outcome::Elsewhere));
-        assert_eq!(writer.read(place(&command), b"key", |_, _| ()), None);
+        assert_eq!(writer.read(place(&command), b"key", NOW, |_| ()), None);
     }
     assert_eq!(writer.absorb(HOLDER, &[moved("key", "1", 500)]), 1);
     assert_eq!(writer.owned_entries(), 0);

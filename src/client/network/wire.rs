@@ -381,6 +381,7 @@ fn condition(condition: Condition) -> Option<v1::Condition> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::End;
 
     #[test]
     fn writes_of_a_key_have_names() {

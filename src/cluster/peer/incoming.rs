@@ -287,7 +287,7 @@ impl Peers {
         let small = |entry: Option<EntryRef<'_>>| {
             entry.is_none_or(|entry| entry.stored_bytes() <= DIRECT_BYTES_MAX)
         };
-        let answered = writer.read(partition, key.as_bytes(), |entry, _| {
+        let answered = writer.read(partition, key.as_bytes(), writer.now(), |entry| {
             small(entry) && link.respond_with(|out| codec::write_found(out, id, entry))
         });
         answered.unwrap_or(false)

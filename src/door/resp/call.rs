@@ -45,6 +45,8 @@ pub(super) struct Call<'a> {
     pub(super) session: &'a mut Session,
     pub(super) entry: &'static Entry,
     pub(super) out: &'a mut Out,
+    /// A moment after the request had come.
+    pub(super) now: UnixMs,
 }
 
 /// Commands of one request that are under way at a time.

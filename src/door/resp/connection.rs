@@ -37,6 +37,7 @@ use super::reply::Out;
 use super::request::{self, Arguments, Parser, Step};
 use super::session::{Replies, Session};
 use super::table::{Entry, Flags};
+use crate::clock::UnixMs;
 use crate::door::hold::Hold;
 use crate::door::patience::Patience;
 
@@ -277,6 +278,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn work_off(&mut self, cx: &mut Context<'_>) -> Stop {
+        // One look at the clock for all that a read has brought: all of it had come by then.
+        let mut now = None;
         loop {
             if self.last_words.is_some() {
                 return Stop::Starved;
@@ -297,7 +300,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             match step {
                 Ok(Step::Request(length)) => {
-                    if !self.run(cx, length) {
+                    let now = *now.get_or_insert_with(|| self.shared.context.clock.now());
+                    if !self.run(cx, length, now) {
                         self.held = Some(length);
                         return Stop::Blocked;
                     }
@@ -313,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Carries one request out. False if it must wait.
-    fn run(&mut self, cx: &mut Context<'_>, length: usize) -> bool {
+    fn run(&mut self, cx: &mut Context<'_>, length: usize, now: UnixMs) -> bool {
         let before = self.input.len();
         let arguments = self.parser.arguments(&mut self.input, length);
         let shared = &self.shared;
@@ -349,6 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 session: &mut self.session,
                 entry,
                 out,
+                now,
             };
             (entry.spec.run)(call, arguments)
         });

@@ -103,13 +103,15 @@ impl Door {
         if let Some(calls) = shared.calls.get(entry.index) {
             calls.fetch_add(1, Relaxed);
         }
-        let mut session = Session::new(Client::nobody(shared.context.clock.now()));
+        let now = shared.context.clock.now();
+        let mut session = Session::new(Client::nobody(now));
         session.protocol = Protocol::Resp3;
         let call = Call {
             shared,
             session: &mut session,
             entry,
             out: &mut out,
+            now,
         };
         let flow = (entry.spec.run)(call, arguments);
         Ok((flow, out, entry.spec.flags.has(Flags::WRITE)))

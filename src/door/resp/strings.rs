@@ -150,7 +150,7 @@ fn get(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     let (out, budget) = (&mut *call.out, &context.budget);
     let here = context
         .router
-        .read_local(key, |entry, _| string(out, budget, entry));
+        .read_local_at(key, call.now, |entry| string(out, budget, entry));
     if let Some(written) = here {
         written?;
         return Ok(Flow::Done);
@@ -174,7 +174,7 @@ fn mget(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         let (out, budget) = (&mut *call.out, &context.budget);
         let here = context
             .router
-            .read_local(key, |entry, _| string_or_null(out, budget, entry));
+            .read_local_at(key, call.now, |entry| string_or_null(out, budget, entry));
         match here {
             Some(written) => written?,
             None => {
@@ -260,6 +260,11 @@ impl Options {
 
 fn set(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     if arguments.len() == 3 {
+        if let Some(put) = put_local(&call, &arguments[1], &arguments[2]) {
+            put?;
+            call.out.ok();
+            return Ok(Flow::Done);
+        }
         let taken = arguments.take();
         let command = put(&call, &taken, (1, 2), None, Condition::None)?;
         return call.execute(command, stored);
@@ -303,6 +308,16 @@ fn set(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         answer::ok
     };
     call.operate(key, command::Operation::String(operation), form)
+}
+
+/// Puts a string, if that is possible here and at once.
+fn put_local(call: &Call<'_>, key: &[u8], data: &[u8]) -> Option<Result<(), Refusal>> {
+    let context = &call.shared.context;
+    if let Err(error) = Key::check(key, context.config.key_bytes_max) {
+        return Some(Err(error.into()));
+    }
+    let put = context.router.put_local(key, data, call.now)?;
+    Some(put.map_err(Refusal::from))
 }
 
 /// A whole write of arguments.
@@ -445,6 +460,13 @@ fn decrby(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn add(call: Call<'_>, arguments: Arguments<'_>, by: i64) -> Answered {
+    let context = &call.shared.context;
+    let key = &arguments[1];
+    Key::check(key, context.config.key_bytes_max)?;
+    if let Some(sum) = context.router.add_local(key, by, call.now) {
+        call.out.integer(sum?);
+        return Ok(Flow::Done);
+    }
     let command = Command::Increment {
         key: call.key(&arguments.take(), 1)?,
         by,
@@ -484,6 +506,21 @@ fn puts(
 }
 
 fn mset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
+    if !arguments.len().is_multiple_of(2) {
+        let mut at = 1;
+        while at < arguments.len() {
+            match put_local(&call, &arguments[at], &arguments[at + 1]) {
+                Some(put) => put?,
+                // What was put already is put once more: the same, and nobody has heard of it.
+                None => break,
+            }
+            at += 2;
+        }
+        if at == arguments.len() {
+            call.out.ok();
+            return Ok(Flow::Done);
+        }
+    }
     let commands = puts(&call, arguments, Condition::None)?;
     call.execute_all(commands, |out, replies| {
         replies

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use super::call::Run;
 use super::{
-    client, command, config, hashes, info, json, keys, lists, object, pubsub, scan, server, session,
-    sets, strings,
+    client, command, config, hashes, info, json, keys, lists, object, pubsub, scan, server,
+    session, sets, strings,
 };
 use crate::access::Need;
 
