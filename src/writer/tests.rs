@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::Actor;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::command::{Condition, Entry, Kind, Limits, Reply};
@@ -15,6 +17,7 @@ use crate::version::{Hlc, Version};
 pub(super) const POISON: &[u8] = b"poison";
 
 const HOLDER: NodeId = NodeId(9);
+const NOW: UnixMs = UnixMs(1_000_000);
 
 fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
     Writer::new(Options {
@@ -30,7 +33,7 @@ fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
         pulse: Default::default(),
         queue_max,
         queue_bytes_max,
-        clock: Clock::manual(UnixMs(1_000_000)),
+        clock: Clock::manual(NOW),
     })
 }
 
@@ -284,7 +287,11 @@ fn the_shortest_way_leaves_what_a_command_leaves() {
     let (short, long) = (writer(), writer());
     for writer in [&short, &long] {
         for (text, value, ttl_ms) in [("d", "{}", None), ("e", "17", Some(60_000))] {
-            let kind = if text == "d" { Kind::Json } else { Kind::Counter };
+            let kind = if text == "d" {
+                Kind::Json
+            } else {
+                Kind::Counter
+            };
             let put = Command::Put {
                 key: key(text.as_bytes()),
                 kind,
@@ -317,7 +324,8 @@ fn the_shortest_way_leaves_what_a_command_leaves() {
             assert_eq!(here, sum);
         } else {
             let number = random.random_range(-3..3_i64).pow(7).to_string();
-            let value = [&b""[..], b"text", number.as_bytes(), &[0; 700]][random.random_range(0..4)];
+            let value =
+                [&b""[..], b"text", number.as_bytes(), &[0; 700]][random.random_range(0..4)];
             let command = Command::Put {
                 key: name,
                 kind: Kind::Bytes,
@@ -360,6 +368,8 @@ fn the_shortest_way_is_closed_where_others_have_to_hear_of_it() {
     let hub = Hub::default();
     writer.watched_by(&hub);
     assert_eq!(put(&writer), Some(Ok(())));
+    hub.watched().store(true, Ordering::Relaxed);
+    assert_eq!(put(&writer), None);
 }
 
 #[test]
