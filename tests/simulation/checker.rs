@@ -381,7 +381,7 @@ impl Checker {
 
     /// Everything is to be deleted, while no client has anything under way: a write to each document.
     pub fn begin_flush(&mut self, now: u64) -> Vec<(usize, usize)> {
-        let documents = (0..self.keys.len()).filter(|key| self.keys[*key].sort != Sort::Counter);
+        let documents = (0..self.keys.len()).filter(|key| !self.keys[*key].sort.is_counted());
         let documents: Vec<usize> = documents.collect();
         let begin = |key| (key, self.begin_write(key, Written::Delete, now));
         documents.into_iter().map(begin).collect()
@@ -393,7 +393,7 @@ impl Checker {
         for (key, index) in deletes {
             self.end_write(key, index, &Condition::None, &deleted, now);
         }
-        for history in self.keys.iter_mut().filter(|h| h.sort == Sort::Counter) {
+        for history in self.keys.iter_mut().filter(|h| h.sort.is_counted()) {
             history.increments.clear();
             let marks = &mut history.marks;
             (marks.gone_acked, marks.gone_read) = (marks.acked, marks.acked.max(marks.read));
