@@ -26,6 +26,7 @@ pub mod json;
 pub mod lifetime;
 pub mod list;
 pub mod operation;
+mod prepare;
 mod random;
 pub mod set;
 pub mod show;
@@ -37,6 +38,7 @@ pub use self::apply::{Changed, Effect, apply};
 pub use self::entry::{Entry, EntryRef, Expiry, Kind};
 pub use self::error::Error;
 pub use self::operation::Operation;
+pub use self::prepare::{Prepared, prepare};
 
 /// Names one operation among all that were ever asked for, so that one that is sent again is
 /// applied once.
@@ -165,6 +167,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether what it does takes longer the longer the present value is: it looks into a document.
+    #[must_use]
+    pub fn may_take_long(&self) -> bool {
+        match self {
+            Command::MergePatch { .. } => true,
+            Command::Typed { operation, .. } => matches!(**operation, Operation::Json(_)),
+            _ => false,
+        }
+    }
+
     /// The key that it is about.
     #[must_use]
     pub fn key(&self) -> &Key {
@@ -247,13 +259,18 @@ pub enum Reply {
         current: Option<Version>,
     },
 }
-/// What bounds a value, whoever makes it.
+
+/// What bounds a value, whoever makes it, and the work for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest value in bytes, in its stored form.
     pub value_bytes_max: usize,
     /// Deepest nesting of a JSON document.
     pub json_depth_max: usize,
+    /// Most work for a document, in bytes that are looked at or written, where what is beyond is done
+    /// elsewhere: it is refused as [`json::path::Error::TooMuchWork`]. `usize::MAX` leaves what any
+    /// path is allowed.
+    pub work_max: usize,
 }
 
 impl Default for Limits {
@@ -261,8 +278,10 @@ impl Default for Limits {
         Limits {
             value_bytes_max: 16 << 20,
             json_depth_max: 128,
+            work_max: usize::MAX,
         }
     }
 }
+
 #[cfg(test)]
 mod tests;

@@ -563,6 +563,7 @@ fn writers(
         limits: command::Limits {
             value_bytes_max: config.value_bytes_max,
             json_depth_max: config.json_depth_max,
+            work_max: usize::MAX,
         },
         policies: Policies::new(config),
         tombstone_horizon: config.tombstone_horizon,

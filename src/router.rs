@@ -114,7 +114,7 @@ impl From<writer::Error> for Error {
     fn from(error: writer::Error) -> Error {
         match error {
             writer::Error::Command(error) => Error::Command(error),
-            writer::Error::Overloaded | writer::Error::Backlog(_) => {
+            writer::Error::Overloaded | writer::Error::Backlog(_) | writer::Error::Overtaken => {
                 Error::Overloaded { peer: None }
             }
             writer::Error::Full { bytes, limit } => Error::Full { bytes, limit },

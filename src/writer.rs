@@ -7,6 +7,8 @@
 //! - **Writes** are applied by their caller if the lock is free, or comes free within a moment: the
 //!   same lock, the same order, and two wake-ups less than by way of a mailbox. Else they wait in a
 //!   bounded queue, which the actor works off in batches under one lock.
+//! - **What takes long** (a path through a large document) is decided on a copy, beside the lock, and
+//!   counts if the value is still the same then.
 //!
 //! The lock also guards the **role** of every partition ([`Role`]). Whether this node may answer
 //! for a key is decided in the critical section that reads or changes it, so that a partition that
@@ -17,6 +19,7 @@
 //! tried again, so that a poisonous command cannot use up the actor's restarts.
 
 mod actor;
+mod aside;
 pub mod core;
 mod keyspace;
 mod pulse;
@@ -41,6 +44,7 @@ pub use self::keyspace::Deleted;
 pub use self::pulse::{Pulse, STANDSTILL_MS};
 
 use self::actor::Message;
+use self::aside::Desk;
 use self::core::{Core, Setup};
 use crate::clock::{Clock, UnixMs};
 use crate::command::{self, Command, EntryRef, OperationId};
@@ -99,6 +103,9 @@ pub enum Error {
     /// The key is longer than a table can hold.
     #[error("the key is {0} bytes long; it must have 1 to 4096")]
     KeyLength(usize),
+    /// While the command was decided beside the lock, others changed the value, each time again.
+    #[error("the value was changed each time while the command was worked out")]
+    Overtaken,
     /// The command panicked; nothing is known to have changed.
     #[error("the command failed inside the node")]
     Internal,
@@ -133,6 +140,7 @@ struct Shared {
     actor: ArcSwapOption<ActorRef<Message>>,
     panics: AtomicU64,
     queued: AtomicU64,
+    desk: Desk,
     options: Options,
 }
 
@@ -148,7 +156,7 @@ struct Job {
     command: Command,
     operation: Option<OperationId>,
     bytes: usize,
-    reply: oneshot::Sender<Result<Outcome, Error>>,
+    reply: oneshot::Sender<Result<Option<Outcome>, Error>>,
 }
 
 /// What a writer has counted.
@@ -185,6 +193,7 @@ impl Writer {
             actor: ArcSwapOption::empty(),
             panics: AtomicU64::new(0),
             queued: AtomicU64::new(0),
+            desk: Desk::new(options.queue_max, options.queue_bytes_max),
             options,
         }))
     }
@@ -264,8 +273,8 @@ impl Writer {
             .await
     }
 
-    /// Carries a command out through the queue. It stays there when this future is dropped: only
-    /// the answer is lost then.
+    /// Carries a command out through the queue, or, if it takes long, beside the lock. It stays there
+    /// when this future is dropped: only the answer is lost then.
     ///
     /// # Errors
     /// See [`Error`].
@@ -275,9 +284,21 @@ impl Writer {
         command: Command,
         operation: Option<OperationId>,
     ) -> Result<Outcome, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(partition, command, operation, reply)?;
-        answer.await.unwrap_or(Err(Error::Internal))
+        // Whatever reads and cannot be done at once takes long.
+        let may_be_long = command.is_read() || command.may_take_long();
+        let kept = may_be_long.then(|| command.clone());
+        if !command.is_read() {
+            let (reply, answer) = oneshot::channel();
+            self.enqueue(partition, command, operation, reply)?;
+            let outcome = answer.await.unwrap_or(Err(Error::Internal));
+            if let Some(outcome) = outcome.transpose() {
+                return outcome;
+            }
+        }
+        match kept {
+            Some(command) => self.apply_aside(partition, command, operation).await,
+            None => Err(Error::Internal),
+        }
     }
 
     /// Carries a command out if that is possible without waiting.
@@ -292,11 +313,13 @@ impl Writer {
             let now = shared.options.clock.now();
             let mut core = shared.core.lock();
             core.served.reads += 1;
-            return Some(self.guarded(&mut core, (partition, command, None), now));
+            let outcome = self.guarded(&mut core, (partition, command, None), now);
+            return outcome.transpose();
         }
         let mut core = self.lock_soon()?;
         let now = shared.options.clock.now();
         let outcome = self.guarded(&mut core, (partition, command, operation), now);
+        let outcome = outcome.transpose()?;
         core.served.writes += 1;
         Some(outcome)
     }
@@ -320,7 +343,7 @@ impl Writer {
         partition: PartitionId,
         command: Command,
         operation: Option<OperationId>,
-        reply: oneshot::Sender<Result<Outcome, Error>>,
+        reply: oneshot::Sender<Result<Option<Outcome>, Error>>,
     ) -> Result<(), Error> {
         let shared = &*self.0;
         let bytes = command.bytes();
@@ -392,17 +415,26 @@ impl Writer {
         }
     }
 
+    /// As [`Core::apply`], with what may go wrong there.
     fn guarded(
         &self,
         core: &mut Core,
         (partition, command, operation): (PartitionId, &Command, Option<OperationId>),
         now: UnixMs,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Option<Outcome>, Error> {
         if !self.0.options.pulse.is_fresh(now) {
-            return Ok(Outcome::Elsewhere);
+            return Ok(Some(Outcome::Elsewhere));
         }
-        let apply = || core.apply(partition, command, operation, now);
-        let attempt = std::panic::AssertUnwindSafe(apply);
+        self.caught(command, || core.apply(partition, command, operation, now))
+    }
+
+    /// Does something for a command that may panic.
+    fn caught<T>(
+        &self,
+        command: &Command,
+        act: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let attempt = std::panic::AssertUnwindSafe(act);
         std::panic::catch_unwind(attempt).unwrap_or_else(|_| {
             self.0.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!(key = %command.key(), "a command panicked; it was not applied");

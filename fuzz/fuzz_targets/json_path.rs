@@ -20,6 +20,7 @@ const VALUE: &[u8] = br#"{"a":[1],"b":null}"#;
 const LIMITS: Limits = Limits {
     value_bytes_max: 1 << 17,
     json_depth_max: 32,
+    work_max: usize::MAX,
 };
 
 fn sound(text: &[u8]) -> Bytes {
@@ -46,19 +47,19 @@ fn reads(document: &[u8], path: &Path) -> Option<usize> {
         sound(value);
     }
     let count = selected.len();
-    if let Ok(answer) = path::get(document, std::slice::from_ref(path)) {
+    if let Ok(answer) = path::get(document, std::slice::from_ref(path), &LIMITS) {
         let answer = Bytes::from(answer);
         compact(&answer, LIMITS.json_depth_max + 1).expect("it is JSON");
     }
     let paths = [path.clone(), Path::parse("$").expect("the root is a path")];
-    if let Ok(answer) = path::get(document, &paths) {
+    if let Ok(answer) = path::get(document, &paths, &LIMITS) {
         assert!(is_object(&answer));
         compact(&answer.into(), LIMITS.json_depth_max + 2).expect("it is JSON");
     }
     for length in [
-        path::types(document, path).map(|types| types.len()),
-        path::arr_len(document, path).map(|lengths| lengths.len()),
-        path::obj_keys(document, path).map(|keys| keys.len()),
+        path::types(document, path, &LIMITS).map(|types| types.len()),
+        path::arr_len(document, path, &LIMITS).map(|lengths| lengths.len()),
+        path::obj_keys(document, path, &LIMITS).map(|keys| keys.len()),
     ] {
         assert!(length.is_ok_and(|length| length == count) || count > 64);
     }
@@ -71,7 +72,7 @@ fn writes(document: &[u8], path: &Path, value: &Bytes, count: usize) {
             sound(&left);
         }
     }
-    match path::delete(document, path) {
+    match path::delete(document, path, &LIMITS) {
         Ok(Deleted::Some {
             count: gone,
             document: left,

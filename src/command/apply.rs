@@ -127,6 +127,9 @@ pub fn apply(
                     return Err(Error::WrongType { found, wanted });
                 }
             };
+            if target.len() + patch.len() > limits.work_max {
+                return Err(json::path::Error::TooMuchWork.into());
+            }
             let data = json::merge_patch(target, patch, limits.json_depth_max)?;
             check_size(data.len(), limits)?;
             let expires_at = current.and_then(|entry| entry.expires_at);

@@ -65,3 +65,11 @@ pub enum Error {
         max: usize,
     },
 }
+
+impl Error {
+    /// Whether all that was wrong is that it would take longer than was allowed.
+    #[must_use]
+    pub fn is_too_much_work(&self) -> bool {
+        matches!(self, Error::Path(json::path::Error::TooMuchWork))
+    }
+}

@@ -22,6 +22,7 @@ impl Cell {
             limits: Limits {
                 value_bytes_max: 64,
                 json_depth_max: 4,
+                ..Limits::default()
             },
         }
     }

@@ -28,7 +28,8 @@ use self::flush::Flushed;
 use super::Error;
 use crate::clock::UnixMs;
 use crate::command::{
-    self, Answer, Changed, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Reply,
+    self, Answer, Changed, Command, Effect, Entry, EntryRef, Kind, Limits, OperationId, Prepared,
+    Reply,
 };
 use crate::config::policy::{Acknowledge, Policies};
 use crate::key::{PARTITION_COUNT, PartitionId};
@@ -52,6 +53,9 @@ const OF_CLIENTS: Keep = Keep {
 
 /// Effects of this length travel in pieces, beside others, which may overtake them.
 const LONG_BYTES: usize = 64 << 10;
+
+/// Most work for a document under the lock, in bytes that are looked at: well below a millisecond.
+pub(super) const WORK_MAX: usize = 128 << 10;
 
 /// A moment that does not come.
 const NEVER: UnixMs = UnixMs(u64::MAX);
@@ -367,7 +371,8 @@ impl Core {
         Some(read(self.table.get(key, now)))
     }
 
-    /// Carries a command out.
+    /// Carries a command out; `None` if that takes too long under the lock. Then nothing was done: it
+    /// can be decided beside it, on a [snapshot](Core::snapshot), and be [settled](Core::settle).
     ///
     /// # Errors
     /// See [`Error`]; then nothing has changed.
@@ -377,18 +382,67 @@ impl Core {
         command: &Command,
         operation: Option<OperationId>,
         now: UnixMs,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Option<Outcome>, Error> {
+        let limits = self.limits_of_turn();
+        self.apply_as(partition, command, operation, now, |current, stamp| {
+            let next = || stamp.next();
+            unless_too_long(command::apply(command, current, now, next, &limits))
+        })
+    }
+
+    /// Carries out what was decided beside the lock; `None` if the entry has changed since.
+    ///
+    /// # Errors
+    /// See [`Error`]; then nothing has changed.
+    pub fn settle(
+        &mut self,
+        partition: PartitionId,
+        command: &Command,
+        operation: Option<OperationId>,
+        prepared: Prepared,
+        now: UnixMs,
+    ) -> Result<Option<Outcome>, Error> {
+        self.apply_as(partition, command, operation, now, |current, stamp| {
+            let fits = prepared.fits(current);
+            Ok(fits.then(|| prepared.stamp(|| stamp.next())))
+        })
+    }
+
+    /// A copy of a key's value, for what takes too long under the lock.
+    #[must_use]
+    pub fn snapshot(&self, key: &[u8], now: UnixMs) -> Option<Entry> {
+        let entry = self.table.peek(key, now);
+        let value = entry.filter(|entry| entry.kind != Kind::Tombstone);
+        value.map(|entry| entry.to_entry())
+    }
+
+    fn limits_of_turn(&self) -> Limits {
+        Limits {
+            work_max: WORK_MAX,
+            ..self.setup.limits
+        }
+    }
+
+    /// Carries out what `decide` makes of the present value; `None` if it makes nothing of it.
+    fn apply_as(
+        &mut self,
+        partition: PartitionId,
+        command: &Command,
+        operation: Option<OperationId>,
+        now: UnixMs,
+        decide: impl FnOnce(Option<EntryRef<'_>>, &mut Stamp<'_>) -> Decided,
+    ) -> Result<Option<Outcome>, Error> {
         let key = command.key().as_bytes();
         #[cfg(test)]
         assert_ne!(key, super::tests::POISON, "a poisonous command");
         let Role::Owned { sinks, frozen } = &self.roles[partition.index()] else {
-            return Ok(Outcome::Elsewhere);
+            return Ok(Some(Outcome::Elsewhere));
         };
         if command.is_read() {
             return self.apply_read(command, now);
         }
         if *frozen {
-            return Ok(Outcome::Elsewhere);
+            return Ok(Some(Outcome::Elsewhere));
         }
         // Without copies nothing is sent, and the table may change while the role is looked at.
         let sinks = (!sinks.is_empty()).then(|| Arc::clone(sinks));
@@ -396,7 +450,7 @@ impl Core {
             && let Some(known) = self.operations.get(id)
             && known.done.fits(command)
         {
-            return Ok(again(known, command, self.table.peek(key, now)));
+            return Ok(Some(again(known, command, self.table.peek(key, now))));
         }
         let spot = self.table.spot(key);
         let present = self.table.peek_at(spot, now);
@@ -409,12 +463,15 @@ impl Core {
                 return Err(Error::Backlog(lane.node()));
             }
         }
-        let (versions, node) = (&mut self.versions, self.setup.node);
-        let mut next = || Version {
-            hlc: versions.next(now, previous.map(|version| version.hlc)),
-            node,
+        let mut stamp = Stamp {
+            versions: &mut self.versions,
+            node: self.setup.node,
+            previous: previous.map(|version| version.hlc),
+            now,
         };
-        let (effect, reply) = command::apply(command, current, now, &mut next, &self.setup.limits)?;
+        let Some((effect, reply)) = decide(current, &mut stamp)? else {
+            return Ok(None);
+        };
         let key = command.key().as_bytes();
         let sent = match (effect, previous) {
             (Effect::Change(changed), Some(previous)) => {
@@ -424,11 +481,12 @@ impl Core {
                 }
                 Sent::Delta(previous, changed)
             }
-            (Effect::None | Effect::Change(_), _) => return Ok(Outcome::Done(reply, None)),
+            (Effect::None | Effect::Change(_), _) => return Ok(Some(Outcome::Done(reply, None))),
             (Effect::Put(entry), previous) => Sent::Whole(previous, entry),
-            (Effect::Delete, previous) => {
-                Sent::Whole(previous, tombstone(next(), now, self.setup.tombstone_ms))
-            }
+            (Effect::Delete, previous) => Sent::Whole(
+                previous,
+                tombstone(stamp.next(), now, self.setup.tombstone_ms),
+            ),
         };
         if let Sent::Whole(_, entry) = &sent {
             self.store(spot, partition, key, entry, now)?;
@@ -446,10 +504,11 @@ impl Core {
             self.operations.remember(id, remembered, now);
         }
         self.tell_evictions();
-        Ok(Outcome::Done(reply, ticket))
+        Ok(Some(Outcome::Done(reply, ticket)))
     }
 
-    fn apply_read(&mut self, command: &Command, now: UnixMs) -> Result<Outcome, Error> {
+    fn apply_read(&mut self, command: &Command, now: UnixMs) -> Result<Option<Outcome>, Error> {
+        let limits = self.limits_of_turn();
         let key = command.key().as_bytes();
         let inspects = command.inspects();
         let current = match inspects {
@@ -460,7 +519,10 @@ impl Core {
             false => self.table.get(key, now),
         };
         let no_version = Version::default;
-        let (_, mut reply) = command::apply(command, current, now, no_version, &self.setup.limits)?;
+        let decided = command::apply(command, current, now, no_version, &limits);
+        let Some((_, mut reply)) = unless_too_long(decided)? else {
+            return Ok(None);
+        };
         if inspects
             && let Reply::Answer {
                 answer: Answer::Inspected(inspected),
@@ -471,7 +533,7 @@ impl Core {
             inspected.memory_bytes = usage.memory_bytes;
             inspected.uses = usage.frequency;
         }
-        Ok(Outcome::Done(reply, None))
+        Ok(Some(Outcome::Done(reply, None)))
     }
 
     /// Puts an entry, or, for a delete that nobody else has to hear of, takes it away.
@@ -639,6 +701,33 @@ impl Core {
         let elsewhere = |p: PartitionId| matches!(roles[p.index()], Role::Elsewhere);
         let wanted = |p: PartitionId| elsewhere(p) && wanted(p);
         self.table.remove_partitions(wanted, cursor, work_max)
+    }
+}
+
+/// What the version of a key's next value is made with.
+struct Stamp<'a> {
+    versions: &'a mut HlcSource,
+    node: NodeId,
+    previous: Option<Hlc>,
+    now: UnixMs,
+}
+
+impl Stamp<'_> {
+    fn next(&mut self) -> Version {
+        Version {
+            hlc: self.versions.next(self.now, self.previous),
+            node: self.node,
+        }
+    }
+}
+
+/// What a command comes to; `None` if that takes too long to find out.
+type Decided = Result<Option<(Effect, Reply)>, command::Error>;
+
+fn unless_too_long(decided: Result<(Effect, Reply), command::Error>) -> Decided {
+    match decided {
+        Err(error) if error.is_too_much_work() => Ok(None),
+        decided => decided.map(Some),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One writer: its queue, its roles, and what a panic costs.
 
+mod aside;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -224,6 +224,7 @@ async fn router(config: &Config, clock: &Clock) -> Router {
         limits: Limits {
             value_bytes_max: config.value_bytes_max,
             json_depth_max: config.json_depth_max,
+            ..Limits::default()
         },
         policies: Policies::new(config),
         tombstone_horizon: Duration::from_secs(600),

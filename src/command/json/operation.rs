@@ -247,24 +247,30 @@ impl Operation {
     /// When a path cannot be read or leads to something else than the operation needs, or when a
     /// limit is passed; then nothing changes.
     pub fn run(&self, document: Option<&[u8]>, limits: &Limits) -> Result<(Change, Answer), Error> {
+        // Most of them look at all that they are given.
+        if document.map_or(0, <[u8]>::len) + self.bytes() > limits.work_max {
+            return Err(Error::TooMuchWork);
+        }
         match self {
-            Operation::Get { paths } => get(document, paths).map(read),
+            Operation::Get { paths } => get(document, paths, limits).map(read),
             Operation::Set {
                 path,
                 value,
                 condition,
             } => set(document, &Path::parse(path)?, value, *condition, limits),
-            Operation::Delete { path } => delete(document, &Path::parse(path)?),
+            Operation::Delete { path } => delete(document, &Path::parse(path)?, limits),
             Operation::Merge { path, patch } => merge(document, &Path::parse(path)?, patch, limits),
-            Operation::Type { path } => types(document, &Path::parse(path)?).map(read),
+            Operation::Type { path } => types(document, &Path::parse(path)?, limits).map(read),
             Operation::NumIncrBy { path, by } => {
                 num_incr_by(document, &Path::parse(path)?, by.as_bytes(), limits)
             }
             Operation::ArrAppend { path, values } => {
                 arr_append(document, &Path::parse(path)?, values, limits)
             }
-            Operation::ArrLen { path } => arr_len(document, &Path::parse(path)?).map(read),
-            Operation::ObjKeys { path } => obj_keys(document, &Path::parse(path)?).map(read),
+            Operation::ArrLen { path } => arr_len(document, &Path::parse(path)?, limits).map(read),
+            Operation::ObjKeys { path } => {
+                obj_keys(document, &Path::parse(path)?, limits).map(read)
+            }
         }
     }
 }
@@ -311,7 +317,7 @@ fn mismatch(path: &Path, expected: Expected) -> Error {
     Error::Mismatch { path, expected }
 }
 
-fn get(document: Option<&[u8]>, paths: &[String]) -> Result<Answer, Error> {
+fn get(document: Option<&[u8]>, paths: &[String], limits: &Limits) -> Result<Answer, Error> {
     let read: Result<Vec<_>, _> = paths.iter().map(|path| Path::parse(path)).collect();
     let mut paths = read?;
     if paths.is_empty() {
@@ -320,7 +326,7 @@ fn get(document: Option<&[u8]>, paths: &[String]) -> Result<Answer, Error> {
     let Some(document) = document else {
         return Ok(Answer::Nothing);
     };
-    Ok(Answer::Text(path::get(document, &paths)?.into()))
+    Ok(Answer::Text(path::get(document, &paths, limits)?.into()))
 }
 
 fn set(
@@ -341,11 +347,15 @@ fn set(
     }
 }
 
-fn delete(document: Option<&[u8]>, path: &Path) -> Result<(Change, Answer), Error> {
+fn delete(
+    document: Option<&[u8]>,
+    path: &Path,
+    limits: &Limits,
+) -> Result<(Change, Answer), Error> {
     let Some(document) = document else {
         return Ok(read(Answer::Integer(0)));
     };
-    Ok(match path::delete(document, path)? {
+    Ok(match path::delete(document, path, limits)? {
         Deleted::Nothing => read(Answer::Integer(0)),
         Deleted::All => (Change::Delete, Answer::Integer(1)),
         Deleted::Some { count, document } => put(document, length(count)),
@@ -365,12 +375,12 @@ fn merge(
     }
 }
 
-fn types(document: Option<&[u8]>, path: &Path) -> Result<Answer, Error> {
+fn types(document: Option<&[u8]>, path: &Path, limits: &Limits) -> Result<Answer, Error> {
     let Some(document) = document else {
         return Ok(Answer::Nothing);
     };
     let name = |name: path::TypeName| Bytes::from_static(name.as_str().as_bytes());
-    let mut types = path::types(document, path)?.into_iter();
+    let mut types = path::types(document, path, limits)?.into_iter();
     if path.is_legacy() {
         return Ok(types
             .next()
@@ -425,11 +435,11 @@ fn arr_append(
     Ok(changed_to(changed, answer))
 }
 
-fn arr_len(document: Option<&[u8]>, path: &Path) -> Result<Answer, Error> {
+fn arr_len(document: Option<&[u8]>, path: &Path, limits: &Limits) -> Result<Answer, Error> {
     let Some(document) = document else {
         return without_document(path);
     };
-    let lengths = path::arr_len(document, path)?;
+    let lengths = path::arr_len(document, path, limits)?;
     if !path.is_legacy() {
         return Ok(self::lengths(lengths));
     }
@@ -439,11 +449,11 @@ fn arr_len(document: Option<&[u8]>, path: &Path) -> Result<Answer, Error> {
         .ok_or_else(|| mismatch(path, Expected::Array))
 }
 
-fn obj_keys(document: Option<&[u8]>, path: &Path) -> Result<Answer, Error> {
+fn obj_keys(document: Option<&[u8]>, path: &Path, limits: &Limits) -> Result<Answer, Error> {
     let Some(document) = document else {
         return without_document(path);
     };
-    let keys = path::obj_keys(document, path)?;
+    let keys = path::obj_keys(document, path, limits)?;
     if !path.is_legacy() {
         return Ok(list(keys, Element::Names));
     }

@@ -16,8 +16,8 @@
 //!
 //! **Bounds.** A path has [`PATH_BYTES_MAX`] bytes and [`SEGMENTS_MAX`] segments at most; it selects
 //! at most [`SELECTED_MAX`] values; an answer has [`ANSWER_BYTES_MAX`] bytes or those of the document
-//! at most; and the work is bounded by a multiple of the document's length. Beyond each there is an
-//! error, and nothing has changed.
+//! at most; and the work is bounded by a multiple of the document's length, for all paths of a read
+//! together. Beyond each there is an error, and nothing has changed.
 //!
 //! Invariant: what is made of a document that [`compact`](super::compact) returned, and of values
 //! that it returned, is what it would return.
@@ -39,6 +39,8 @@ mod write;
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(test)]
+pub(crate) use budget::SPENT;
 pub use error::{Error, Expected, Fault};
 pub use read::{TypeName, arr_len, get, obj_keys, select, types};
 pub use write::{Changed, Deleted, When, arr_append, delete, merge, num_incr_by, set};

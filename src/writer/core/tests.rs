@@ -1,5 +1,6 @@
 //! What the owner sends to its copies, and what copies and mergers make of it.
 
+mod aside;
 mod copy;
 mod flush;
 mod typed;
@@ -118,8 +119,10 @@ impl Node {
 
     fn run_as(&mut self, command: &Command, id: Option<u128>) -> Result<Outcome, Error> {
         let partition = key::partition(command.key().as_bytes());
-        self.core
-            .apply(partition, command, id.map(OperationId), NOW)
+        let applied = self
+            .core
+            .apply(partition, command, id.map(OperationId), NOW)?;
+        Ok(applied.expect("it does not take long"))
     }
 
     /// Carries a write out: its reply and its ticket.
@@ -447,7 +450,7 @@ fn who_takes_over_writes_newer_versions_than_the_owner_before() {
     let ahead = UnixMs(NOW.0 + TAKEOVER_MS - 1);
     let partition = key::partition(b"key");
     let written = owner.core.apply(partition, &put("key", "1"), None, ahead);
-    let Ok(Outcome::Done(Reply::Stored { entry, .. }, _)) = written else {
+    let Ok(Some(Outcome::Done(Reply::Stored { entry, .. }, _))) = written else {
         panic!("{written:?}")
     };
     copy.owns_at(&[], &[], 2);

@@ -3,7 +3,11 @@
 //! Work is counted in bytes of text that are looked at, with something on top for each value. A
 //! path of names and indices looks at no byte more often than it has segments; what is allowed
 //! beyond that is for filters and for `..`, whose work can grow with every further one.
+//!
+//! Whoever has little time allows less ([`Limits::work_max`](crate::command::Limits)): the error is
+//! the same, and comes sooner.
 
+use super::SEGMENTS_MAX;
 use super::error::Error;
 
 /// Allowed on every document, in bytes.
@@ -17,15 +21,25 @@ const VALUE: usize = 8;
 const STEP: usize = 32;
 
 /// What is left of it.
+#[derive(Debug, Default)]
 pub(super) struct Budget {
     left: usize,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// What this thread has spent.
+    pub(crate) static SPENT: std::cell::Cell<usize> =
+        const { std::cell::Cell::new(0) };
+}
+
 impl Budget {
-    pub(super) fn new(document_bytes: usize, segments: usize) -> Budget {
+    /// What is allowed for paths of so many segments, but no more than `work_max`.
+    pub(super) fn new(document_bytes: usize, segments: usize, work_max: usize) -> Budget {
+        let segments = segments.min(SEGMENTS_MAX);
         let passes = document_bytes.saturating_mul(PASSES + segments);
         Budget {
-            left: passes.saturating_add(BYTES_MIN),
+            left: passes.saturating_add(BYTES_MIN).min(work_max),
         }
     }
 
@@ -42,6 +56,8 @@ impl Budget {
 
     #[inline]
     fn take(&mut self, cost: usize) -> Result<(), Error> {
+        #[cfg(test)]
+        SPENT.set(SPENT.get().saturating_add(cost.min(self.left)));
         self.left = self.left.checked_sub(cost).ok_or(Error::TooMuchWork)?;
         Ok(())
     }

@@ -46,12 +46,18 @@ fn less(left: Option<&[u8]>, right: Option<&[u8]>, budget: &mut Budget) -> Resul
     let (Some(left), Some(right)) = (left, right) else {
         return Ok(false);
     };
-    budget.spend(left.len().min(right.len()))?;
+    spend_on(left, right, budget)?;
     Ok(match (type_of(left), type_of(right)) {
         (Type::Number, Type::Number) => number::compare(left, right) == Ordering::Less,
         (Type::String, Type::String) => meant(left) < meant(right),
         _ => false,
     })
+}
+
+/// What comparing two texts costs: however short one is, the other is looked at to its end, for
+/// escapes or for zeros.
+fn spend_on(left: &[u8], right: &[u8], budget: &mut Budget) -> Result<(), Error> {
+    budget.spend(left.len() + right.len())
 }
 
 /// What a string means, as UTF-8, whose order is that of its characters.
@@ -65,7 +71,7 @@ fn equal_values(left: &[u8], right: &[u8], budget: &mut Budget) -> Result<bool, 
         return Ok(false);
     }
     if !matches!(kind, Type::Array | Type::Object) {
-        budget.spend(left.len().min(right.len()))?;
+        spend_on(left, right, budget)?;
     }
     match kind {
         Type::Number => Ok(number::compare(left, right) == Ordering::Equal),

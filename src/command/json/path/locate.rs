@@ -56,14 +56,32 @@ impl Located {
 
 /// Follows the first segments of `path` through a compact document, so many of them as `count`
 /// says.
-pub(super) fn locate(document: &[u8], path: &Path, count: usize) -> Result<Located, Error> {
+pub(super) fn locate(
+    document: &[u8],
+    path: &Path,
+    count: usize,
+    work_max: usize,
+) -> Result<Located, Error> {
+    let budget = Budget::new(document.len(), count, work_max);
+    let (located, _) = locate_within(budget, document, path, count)?;
+    Ok(located)
+}
+
+/// As [`locate`], within what a budget has left, which comes back.
+pub(super) fn locate_within(
+    budget: Budget,
+    document: &[u8],
+    path: &Path,
+    count: usize,
+) -> Result<(Located, Budget), Error> {
     let segments = &path.query.segments[..count];
     let mut evaluator = Evaluator {
         document,
-        budget: Budget::new(document.len(), segments.len()),
+        budget,
         absolute: vec![None; path.absolute_count],
     };
-    evaluator.query(Match::whole(document), segments)
+    let located = evaluator.query(Match::whole(document), segments)?;
+    Ok((located, evaluator.budget))
 }
 
 pub(super) struct Evaluator<'a> {

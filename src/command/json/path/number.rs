@@ -26,7 +26,8 @@ pub(super) fn is_number(text: &[u8]) -> bool {
 
 /// The whole number that `text` writes, if it is one of those that are added exactly.
 pub(super) fn whole(text: &[u8]) -> Option<i128> {
-    if text.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+    // A sign and twenty digits; a longer one is not looked at, however often it is asked for.
+    if text.len() > 21 || text.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
         return None;
     }
     let number: i128 = std::str::from_utf8(text).ok()?.parse().ok()?;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::budget::Budget;
 use super::children::Children;
 use super::error::Error;
-use super::locate::{Located, Match, locate};
+use super::locate::{Located, Match, locate, locate_within};
 use super::number;
 use super::{ANSWER_BYTES_MAX, Path};
+use crate::command::Limits;
 use crate::command::json::text::decode;
 use crate::command::json::{Type, type_of, write_string};
 
@@ -68,12 +69,12 @@ impl TypeName {
 /// # Errors
 /// When they are too many, or too hard to find.
 pub fn select<'d>(document: &'d [u8], path: &Path) -> Result<Vec<&'d [u8]>, Error> {
-    let located = all(document, path)?;
+    let located = all(document, path, usize::MAX)?;
     Ok(texts(document, &located).collect())
 }
 
-pub(super) fn all(document: &[u8], path: &Path) -> Result<Located, Error> {
-    locate(document, path, path.query.segments.len())
+pub(super) fn all(document: &[u8], path: &Path, work_max: usize) -> Result<Located, Error> {
+    locate(document, path, path.query.segments.len(), work_max)
 }
 
 fn texts<'d>(document: &'d [u8], located: &Located) -> impl Iterator<Item = &'d [u8]> {
@@ -85,15 +86,20 @@ fn texts<'d>(document: &'d [u8], located: &Located) -> impl Iterator<Item = &'d 
 ///
 /// One JSONPath is answered with the array of the values that it selects, one legacy path with the
 /// first of them. Several paths are answered with an object that has a member for each, named as
-/// the path was given: of single values if all of them are legacy, of arrays otherwise.
+/// the path was given: of single values if all of them are legacy, of arrays otherwise. What may be
+/// done for one path with all their segments may be done for all of them together.
 ///
 /// # Errors
-/// When a legacy path selects nothing where a single value is due, or the answer would be too long.
-pub fn get(document: &[u8], paths: &[Path]) -> Result<Vec<u8>, Error> {
+/// When a legacy path selects nothing where a single value is due, or the answer would be too long,
+/// or too hard to find.
+pub fn get(document: &[u8], paths: &[Path], limits: &Limits) -> Result<Vec<u8>, Error> {
     let single = paths.iter().all(Path::is_legacy);
+    let segments = paths.iter().map(|path| path.query.segments.len()).sum();
     let mut answer = Answer {
         text: Vec::new(),
         bytes_max: ANSWER_BYTES_MAX.max(document.len() + 2),
+        work_max: limits.work_max,
+        budget: Budget::new(document.len(), segments, limits.work_max),
     };
     if let [path] = paths {
         answer.push_selected(document, path, single)?;
@@ -116,12 +122,18 @@ pub fn get(document: &[u8], paths: &[Path]) -> Result<Vec<u8>, Error> {
 struct Answer {
     text: Vec<u8>,
     bytes_max: usize,
+    /// To write more than this is work as well.
+    work_max: usize,
+    budget: Budget,
 }
 
 impl Answer {
     fn push(&mut self, text: &[u8]) -> Result<(), Error> {
-        let max = self.bytes_max;
-        if self.text.len() + text.len() > max {
+        let (bytes, max) = (self.text.len() + text.len(), self.bytes_max);
+        if bytes > self.work_max {
+            return Err(Error::TooMuchWork);
+        }
+        if bytes > max {
             return Err(Error::AnswerTooLong { max });
         }
         self.text.extend_from_slice(text);
@@ -129,7 +141,9 @@ impl Answer {
     }
 
     fn push_selected(&mut self, document: &[u8], path: &Path, single: bool) -> Result<(), Error> {
-        let located = all(document, path)?;
+        let budget = std::mem::take(&mut self.budget);
+        let (located, budget) = locate_within(budget, document, path, path.query.segments.len())?;
+        self.budget = budget;
         let mut values = texts(document, &located);
         if single {
             return self.push(values.next().ok_or_else(|| missing(path))?);
@@ -154,8 +168,8 @@ fn missing(path: &Path) -> Error {
 ///
 /// # Errors
 /// As for [`select`].
-pub fn types(document: &[u8], path: &Path) -> Result<Vec<TypeName>, Error> {
-    let located = all(document, path)?;
+pub fn types(document: &[u8], path: &Path, limits: &Limits) -> Result<Vec<TypeName>, Error> {
+    let located = all(document, path, limits.work_max)?;
     Ok(texts(document, &located).map(TypeName::of).collect())
 }
 
@@ -163,9 +177,9 @@ pub fn types(document: &[u8], path: &Path) -> Result<Vec<TypeName>, Error> {
 ///
 /// # Errors
 /// As for [`select`].
-pub fn arr_len(document: &[u8], path: &Path) -> Result<Vec<Option<usize>>, Error> {
-    let located = all(document, path)?;
-    let mut budget = Budget::new(document.len(), path.query.segments.len());
+pub fn arr_len(document: &[u8], path: &Path, limits: &Limits) -> Result<Vec<Option<usize>>, Error> {
+    let located = all(document, path, limits.work_max)?;
+    let mut budget = Budget::new(document.len(), path.query.segments.len(), limits.work_max);
     let lengths = texts(document, &located).map(|value| elements(value, &mut budget));
     lengths.collect()
 }
@@ -192,9 +206,13 @@ const NAME_BYTES: usize = 32;
 ///
 /// # Errors
 /// As for [`select`]; also when they would be too long altogether.
-pub fn obj_keys(document: &[u8], path: &Path) -> Result<Vec<Option<Vec<Bytes>>>, Error> {
-    let located = all(document, path)?;
-    let mut budget = Budget::new(document.len(), path.query.segments.len());
+pub fn obj_keys(
+    document: &[u8],
+    path: &Path,
+    limits: &Limits,
+) -> Result<Vec<Option<Vec<Bytes>>>, Error> {
+    let located = all(document, path, limits.work_max)?;
+    let mut budget = Budget::new(document.len(), path.query.segments.len(), limits.work_max);
     let mut bytes_left = ANSWER_BYTES_MAX;
     let mut answer = Vec::with_capacity(located.matches.len());
     for value in texts(document, &located) {

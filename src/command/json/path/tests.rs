@@ -13,6 +13,7 @@ use crate::command::Limits;
 const LIMITS: Limits = Limits {
     value_bytes_max: 1 << 20,
     json_depth_max: 128,
+    work_max: usize::MAX,
 };
 
 fn path(text: &str) -> Path {

@@ -7,6 +7,8 @@
 //! Of several members of one name a name selects the last, as most readers of JSON do; wildcards,
 //! filters and descents see all of them.
 
+use std::borrow::Cow;
+
 use super::SELECTED_MAX;
 use super::children::Children;
 use super::error::Error;
@@ -74,7 +76,9 @@ impl<'a, 's> Walk<'a, 's> {
             found: Vec::new(),
             room: located.room(),
         };
-        walk.enter(evaluator, from.depth)?;
+        if matches!(walk.scanner.peek(), Some(b'{' | b'[')) {
+            walk.enter(evaluator, from.depth)?;
+        }
         while !walk.open.is_empty() && !walk.is_complete() {
             walk.child(evaluator, located)?;
         }
@@ -93,6 +97,8 @@ impl<'a, 's> Walk<'a, 's> {
 
     /// Passes the beginning of the value here, which lies in `depth` others, up to its first child;
     /// all of it, if it has none.
+    ///
+    /// Who calls this pays for what is passed.
     fn enter(&mut self, evaluator: &mut Evaluator<'a>, depth: usize) -> Result<(), Error> {
         let start = self.scanner.at();
         let is_object = self.scanner.peek() == Some(b'{');
@@ -207,11 +213,12 @@ impl<'a, 's> Walk<'a, 's> {
             start: child.start,
             depth: open.depth,
         };
+        let mut name = child.name.map(MemberName::new);
         for (number, selector) in self.segment.selectors.iter().enumerate() {
             let order = match selector {
-                Selector::Name(name) => {
-                    if child.name.is_some_and(|written| means(written, name)) {
-                        self.select_named(number, &value, located)?;
+                Selector::Name(wanted) => {
+                    if name.as_mut().is_some_and(|name| name.is(wanted)) {
+                        self.select_named(evaluator, number, &value, located)?;
                     }
                     continue;
                 }
@@ -234,7 +241,7 @@ impl<'a, 's> Walk<'a, 's> {
                 }
             };
             if let Some(order) = order {
-                self.take_room()?;
+                self.take_room(evaluator)?;
                 self.found.push(Found {
                     parent,
                     selector: number,
@@ -249,11 +256,12 @@ impl<'a, 's> Walk<'a, 's> {
     /// Notes a member for a selector by its name, instead of an earlier one.
     fn select_named(
         &mut self,
+        evaluator: &mut Evaluator<'a>,
         selector: usize,
         value: &Match,
         located: &mut Located,
     ) -> Result<(), Error> {
-        self.take_room()?;
+        self.take_room(evaluator)?;
         let Some(open) = self.open.last_mut() else {
             return Ok(());
         };
@@ -268,15 +276,34 @@ impl<'a, 's> Walk<'a, 's> {
         Ok(())
     }
 
-    fn take_room(&mut self) -> Result<(), Error> {
+    fn take_room(&mut self, evaluator: &mut Evaluator<'a>) -> Result<(), Error> {
+        evaluator.budget.spend(0)?;
         let max = SELECTED_MAX;
         self.room = self.room.checked_sub(1).ok_or(Error::TooMany { max })?;
         Ok(())
     }
 }
 
-/// Whether a member name as it is written means `name`. Escapes make it longer.
-fn means(written: &[u8], name: &str) -> bool {
-    let name = name.as_bytes();
-    written == name || written.len() > name.len() && *decode(written) == *name
+/// The name of a member, which is asked for by each selector of a segment and decoded once.
+struct MemberName<'a> {
+    written: &'a [u8],
+    decoded: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> MemberName<'a> {
+    fn new(written: &'a [u8]) -> MemberName<'a> {
+        MemberName {
+            written,
+            decoded: None,
+        }
+    }
+
+    /// Whether it means this. Escapes make it longer than what it means.
+    fn is(&mut self, wanted: &str) -> bool {
+        let (written, wanted) = (self.written, wanted.as_bytes());
+        if written.len() <= wanted.len() {
+            return written == wanted;
+        }
+        **self.decoded.get_or_insert_with(|| decode(written)) == *wanted
+    }
 }

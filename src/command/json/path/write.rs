@@ -89,7 +89,11 @@ fn rewrite(document: &[u8], edits: &[Edit<'_>], limits: &Limits) -> Result<Vec<u
     Ok(out)
 }
 
+/// Refuses what is longer than a value may be, or than may be written at the moment.
 fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {
+    if bytes > limits.work_max {
+        return Err(Error::TooMuchWork);
+    }
     let max = limits.value_bytes_max;
     if bytes > max {
         return Err(Error::ValueTooLarge { bytes, max });
@@ -152,7 +156,7 @@ pub fn set(
     if when == When::Absent {
         return create(document, path, value, limits);
     }
-    let matches = outermost(all(document, path)?.matches);
+    let matches = outermost(all(document, path, limits.work_max)?.matches);
     check_value(value, depth_of(&matches), limits)?;
     if matches.is_empty() {
         return match when {
@@ -182,13 +186,13 @@ fn create(
         return Err(Error::NotStatic);
     }
     let selectors = segments.last().map(|segment| &segment.selectors[..]);
-    let present = !all(document, path)?.matches.is_empty();
+    let present = !all(document, path, limits.work_max)?.matches.is_empty();
     let name = match selectors {
         Some([Selector::Name(name)]) => name,
         _ if present => return Ok(None),
         _ => return Err(Error::IndexOutOfRange),
     };
-    let parents = locate(document, path, segments.len() - 1)?.matches;
+    let parents = locate(document, path, segments.len() - 1, limits.work_max)?.matches;
     let object = parents
         .first()
         .filter(|found| type_of(&document[found.value.clone()]) == Type::Object);
@@ -215,11 +219,11 @@ fn create(
 ///
 /// # Errors
 /// When that is too much, or too hard to find.
-pub fn delete(document: &[u8], path: &Path) -> Result<Deleted, Error> {
+pub fn delete(document: &[u8], path: &Path, limits: &Limits) -> Result<Deleted, Error> {
     if path.is_root() {
         return Ok(Deleted::All);
     }
-    let located = all(document, path)?;
+    let located = all(document, path, limits.work_max)?;
     if located.matches.is_empty() {
         return Ok(Deleted::Nothing);
     }
@@ -240,6 +244,7 @@ pub fn delete(document: &[u8], path: &Path) -> Result<Deleted, Error> {
     let limits = Limits {
         value_bytes_max: usize::MAX,
         json_depth_max: usize::MAX,
+        ..*limits
     };
     let document = rewrite(document, &edits, &limits)?;
     Ok(Deleted::Some { count, document })
@@ -257,7 +262,7 @@ pub fn merge(
     patch: &[u8],
     limits: &Limits,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let located = all(document, path)?;
+    let located = all(document, path, limits.work_max)?;
     if located.matches.is_empty() {
         let value = merge_patch(b"null", patch, limits.json_depth_max)?;
         if patch == b"null" {
@@ -272,7 +277,11 @@ pub fn merge(
         document,
         patch,
         limits,
-        budget: Budget::new(document.len() + patch.len(), path.query.segments.len()),
+        budget: Budget::new(
+            document.len() + patch.len(),
+            path.query.segments.len(),
+            limits.work_max,
+        ),
     };
     let matches = in_order(located.matches);
     let merged = merging.stretch(0..document.len(), &matches)?;
@@ -358,8 +367,12 @@ pub fn num_incr_by(
     if !number::is_number(by) {
         return Err(Error::NotANumber);
     }
-    let matches = all(document, path)?.matches;
-    let mut budget = Budget::new(document.len() + by.len(), path.query.segments.len());
+    let matches = all(document, path, limits.work_max)?.matches;
+    let mut budget = Budget::new(
+        document.len() + by.len(),
+        path.query.segments.len(),
+        limits.work_max,
+    );
     let mut edits = Vec::new();
     let mut sums = Vec::with_capacity(matches.len());
     for found in matches {
@@ -395,8 +408,8 @@ pub fn arr_append(
     values: &[Bytes],
     limits: &Limits,
 ) -> Result<Changed<usize>, Error> {
-    let matches = all(document, path)?.matches;
-    let mut budget = Budget::new(document.len(), path.query.segments.len());
+    let matches = all(document, path, limits.work_max)?.matches;
+    let mut budget = Budget::new(document.len(), path.query.segments.len(), limits.work_max);
     let is_array = |found: &&Match| document[found.value.start] == b'[';
     let depth = matches.iter().filter(is_array).map(|found| found.depth + 1);
     if let Some(depth) = depth.max() {

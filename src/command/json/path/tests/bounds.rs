@@ -84,10 +84,10 @@ fn paths_that_multiply_what_they_select() {
     let zeros = format!("$[{}0]", "0,".repeat(2000));
     let document = format!("[\"{}\"]", "a".repeat(1 << 20));
     let max = ANSWER_BYTES_MAX;
-    let answer = get(document.as_bytes(), &[path(&zeros)]);
+    let answer = get(document.as_bytes(), &[path(&zeros)], &LIMITS);
     assert_eq!(answer, Err(Error::AnswerTooLong { max }));
     let paths: Vec<_> = (0..100).map(|n| path(&format!("$[0,{n}:]"))).collect();
-    let answer = get(document.as_bytes(), &paths);
+    let answer = get(document.as_bytes(), &paths, &LIMITS);
     assert_eq!(answer, Err(Error::AnswerTooLong { max }));
 }
 
@@ -150,4 +150,48 @@ fn writes_that_multiply_what_they_write() {
     let values = [bytes::Bytes::from(value)];
     let wrote = arr_append(arrays.as_bytes(), &all, &values, &LIMITS);
     assert!(wrote.is_err_and(too_large));
+}
+
+#[test]
+fn what_looks_at_a_long_value_again_and_again_is_counted() {
+    let ones = |count: usize| format!("{}1", "1,".repeat(count - 1));
+    let long = format!("\"{}\"", "\\n".repeat(1 << 19));
+    let digits = "9".repeat(1 << 20);
+    for (long, short) in [(&long, "'a'"), (&digits, "1")] {
+        let document = format!("{{\"long\":{long},\"list\":[{}]}}", ones(10_000));
+        for comparison in ["<", "=="] {
+            let text = format!("$.list[?$.long {comparison} {short}]");
+            let values = select(document.as_bytes(), &path(&text));
+            assert_eq!(values, Err(Error::TooMuchWork), "{text}");
+        }
+    }
+    // What is neither object nor array has no children, however long it is.
+    let document = format!("[{long}]");
+    let filter = format!("$[?@.a{}]", " || @.a".repeat(100));
+    assert_eq!(selected(&document, &filter), "");
+    let document = format!("[{digits}]");
+    let often = path(&format!("$[{}0]", "0,".repeat(1_900)));
+    let types = types(document.as_bytes(), &often, &LIMITS).unwrap();
+    assert_eq!(types, [TypeName::Number; 1_901]);
+}
+
+#[test]
+fn names_are_decoded_once_however_many_are_asked_for() {
+    let name = "\\n".repeat(1 << 19);
+    let document = format!("{{\"{name}\":1,\"\\u0061\":2}}");
+    let names = format!("$[{}'a']", "'b',".repeat(900));
+    assert_eq!(selected(&document, &names), "2");
+}
+
+#[test]
+fn the_paths_of_a_read_share_what_may_be_done() {
+    let document = format!("[{}0]", "[0],".repeat(1 << 16));
+    let one = path("$[?@[0] == 1]");
+    let alone = get(document.as_bytes(), std::slice::from_ref(&one), &LIMITS);
+    assert_eq!(alone.as_deref(), Ok(&b"[]"[..]));
+    let many: Vec<_> = (2..100)
+        .map(|n| path(&format!("$[?@[0] == {n}]")))
+        .collect();
+    let together = get(document.as_bytes(), &many, &LIMITS);
+    assert_eq!(together, Err(Error::TooMuchWork));
 }

@@ -255,7 +255,7 @@ fn errors_survive_the_wire() {
     for error in [
         Path::parse("$[").unwrap_err(),
         Path::parse(&"a".repeat(5000)).unwrap_err(),
-        get(b"{}", &[path(".a")]).unwrap_err(),
+        get(b"{}", &[path(".a")], &LIMITS).unwrap_err(),
         set(b"{}", &path("$.a"), b"[", When::Always, &LIMITS).unwrap_err(),
     ] {
         let sent = postcard::to_stdvec(&error).unwrap();

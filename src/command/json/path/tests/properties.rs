@@ -82,21 +82,21 @@ proptest! {
         prop_assert!(legacy.is_legacy());
         prop_assert_eq!(select(text.as_bytes(), &legacy), Ok(selected));
 
-        let answer = read(&get(text.as_bytes(), std::slice::from_ref(&path)).unwrap());
+        let answer = read(&get(text.as_bytes(), std::slice::from_ref(&path), &LIMITS).unwrap());
         prop_assert_eq!(answer.as_array().unwrap().iter().collect::<Vec<_>>(), expected.clone());
-        let answer = get(text.as_bytes(), std::slice::from_ref(&legacy)).ok();
+        let answer = get(text.as_bytes(), std::slice::from_ref(&legacy), &LIMITS).ok();
         let first = answer.map(|answer| read(&answer));
         prop_assert_eq!(first.as_ref(), expected.first().copied());
 
         let lengths: Vec<_> =
             expected.iter().map(|value| value.as_array().map(Vec::len)).collect();
-        prop_assert_eq!(arr_len(text.as_bytes(), &path), Ok(lengths));
+        prop_assert_eq!(arr_len(text.as_bytes(), &path, &LIMITS), Ok(lengths));
         let names = expected.iter().map(|value| {
             let members = value.as_object()?;
             Some(members.keys().map(|name| Bytes::copy_from_slice(name.as_bytes())).collect())
         });
-        prop_assert_eq!(obj_keys(text.as_bytes(), &path), Ok(names.collect::<Vec<_>>()));
-        let types = types(text.as_bytes(), &path).unwrap();
+        prop_assert_eq!(obj_keys(text.as_bytes(), &path, &LIMITS), Ok(names.collect::<Vec<_>>()));
+        let types = types(text.as_bytes(), &path, &LIMITS).unwrap();
         prop_assert_eq!(types.len(), expected.len());
     }
 
@@ -163,7 +163,7 @@ proptest! {
         for place in places.iter().rev() {
             remove(&mut expected, place);
         }
-        match delete(text.as_bytes(), &path).unwrap() {
+        match delete(text.as_bytes(), &path, &LIMITS).unwrap() {
             Deleted::Nothing => prop_assert!(places.is_empty()),
             Deleted::Some { count, document } => {
                 prop_assert_eq!(count, places.len());

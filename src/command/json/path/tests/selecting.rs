@@ -292,7 +292,7 @@ fn one_path_or_several() {
     let document = br#"{"a":1.0,"b":{"a":[2]},"c\"":3}"#;
     let got = |paths: &[&str]| {
         let paths: Vec<_> = paths.iter().map(|text| path(text)).collect();
-        get(document, &paths).map(text)
+        get(document, &paths, &LIMITS).map(text)
     };
     let ok = |text: &str| Ok(text.to_owned());
     assert_eq!(got(&["$..a"]), ok("[1.0,[2]]"));
@@ -325,7 +325,7 @@ fn one_path_or_several() {
 fn types_lengths_and_names() {
     let document = br#"{"a":{},"b":[],"c":"s","d":42,"e":1.2,"f":false,"g":null,"h":18446744073709551616,"i":[1,[2,3],{"x":1,"y\n":2,"x":3}]}"#;
     let names = |text| {
-        let types = types(document, &path(text)).unwrap();
+        let types = types(document, &path(text), &LIMITS).unwrap();
         types.into_iter().map(TypeName::as_str).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -335,13 +335,13 @@ fn types_lengths_and_names() {
         ]
     );
     assert_eq!(names("$.x"), [""; 0]);
-    let lengths = |text| arr_len(document, &path(text)).unwrap();
+    let lengths = |text| arr_len(document, &path(text), &LIMITS).unwrap();
     assert_eq!(
         lengths("$['a','b','c','i']"),
         [None, Some(0), None, Some(3)]
     );
     assert_eq!(lengths("$.i[*]"), [None, Some(2), None]);
-    let keys = |text| obj_keys(document, &path(text)).unwrap();
+    let keys = |text| obj_keys(document, &path(text), &LIMITS).unwrap();
     let of = |names: &[&'static str]| {
         let name = |name: &&'static str| bytes::Bytes::from_static(name.as_bytes());
         Some(names.iter().map(name).collect::<Vec<_>>())

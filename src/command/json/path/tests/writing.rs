@@ -21,7 +21,7 @@ fn some(text: &str) -> Result<Option<String>, Error> {
 }
 
 fn deleted(document: &str, from: &str) -> (usize, String) {
-    match delete(document.as_bytes(), &path(from)).unwrap() {
+    match delete(document.as_bytes(), &path(from), &LIMITS).unwrap() {
         Deleted::Nothing => (0, document.to_owned()),
         Deleted::All => (1, String::new()),
         Deleted::Some { count, document } => (count, text(document)),
@@ -258,6 +258,7 @@ fn what_would_be_too_deep_or_too_large_is_refused() {
     let limits = Limits {
         value_bytes_max: 24,
         json_depth_max: 3,
+        ..LIMITS
     };
     let deep = Err(Error::Json(json::Error {
         code: Code::Depth,
