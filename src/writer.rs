@@ -36,8 +36,8 @@ use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
 pub use self::core::{
-    Discarded, Kinds, Merge, Moved, Operation, Outcome, Owned, Role, Scanned, Sinks, Sum, Verdict,
-    key_sum,
+    Discarded, Kinds, Lost, Merge, Moved, Operation, Outcome, Owned, Role, Scanned, Sinks, Sum,
+    Verdict, key_sum,
 };
 pub use self::keyspace::Deleted;
 
@@ -140,6 +140,7 @@ struct Shared {
     actor: ArcSwapOption<ActorRef<Message>>,
     panics: AtomicU64,
     queued: AtomicU64,
+    discarded: AtomicU64,
     desk: Desk,
     options: Options,
 }
@@ -172,6 +173,8 @@ pub struct Counters {
     pub panics: u64,
     /// Commands waiting now.
     pub waiting: usize,
+    /// Acknowledged writes that the other side of a cut has deleted with all others.
+    pub discarded: u64,
 }
 
 impl Writer {
@@ -193,6 +196,7 @@ impl Writer {
             actor: ArcSwapOption::empty(),
             panics: AtomicU64::new(0),
             queued: AtomicU64::new(0),
+            discarded: AtomicU64::new(0),
             desk: Desk::new(options.queue_max, options.queue_bytes_max),
             options,
         }))
@@ -446,7 +450,33 @@ impl Writer {
     pub fn maintain(&self) -> bool {
         const WORK_MAX: usize = 2_000;
         let now = self.0.options.clock.now();
-        self.0.core.lock().maintain(now, WORK_MAX)
+        let mut core = self.0.core.lock();
+        let more = core.maintain(now, WORK_MAX);
+        let lost = core.take_lost();
+        drop(core);
+        if lost.count > 0 {
+            self.tell_lost(&lost);
+        }
+        more
+    }
+
+    /// Counts and tells writes that the other side of a cut has deleted with all others.
+    fn tell_lost(&self, lost: &Lost) {
+        self.0.discarded.fetch_add(lost.count, Ordering::Relaxed);
+        for discarded in &lost.first {
+            tracing::warn!(
+                key = %discarded.key.escape_ascii(),
+                version = %discarded.version,
+                by = %discarded.by,
+                "an acknowledged write was deleted with all others by the other side of a cut"
+            );
+        }
+        if lost.count > lost.first.len() as u64 {
+            tracing::warn!(
+                count = lost.count,
+                "acknowledged writes were deleted with all others by the other side of a cut"
+            );
+        }
     }
 
     /// Sets the role of partitions, which are at these epochs; see [`Role`].
@@ -634,6 +664,7 @@ impl Writer {
             queued: shared.queued.load(Ordering::Relaxed),
             panics: shared.panics.load(Ordering::Relaxed),
             waiting: shared.waiting.load(Ordering::Relaxed),
+            discarded: shared.discarded.load(Ordering::Relaxed),
         }
     }
 

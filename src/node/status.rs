@@ -293,7 +293,9 @@ impl Reporter {
         let figures = map.figures();
         let copying = self.copying.get();
         let mut handoff = copying.map_or_else(Progress::default, |(_, handoff)| handoff.progress());
-        handoff.discarded_writes += self.router.peer_counters().outdone;
+        let writers = self.router.writers().iter();
+        let flushed: u64 = writers.map(|writer| writer.counters().discarded).sum();
+        handoff.discarded_writes += self.router.peer_counters().outdone + flushed;
         ReplicationStatus {
             backed_up: figures.backed_up,
             missing_copies: figures.missing_copies,

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use rapidhash::RapidHashMap;
 
 pub use self::copy::Verdict;
-pub use self::flush::Flush;
+pub use self::flush::{Flush, Lost};
 pub use self::keyspace::{Kinds, Owned};
 pub use self::merge::{Discarded, Merge};
 pub use self::repair::{Sum, key_sum};
@@ -293,7 +293,7 @@ impl Core {
                 continue;
             }
             if self.leader(&self.roles[at]) != self.leader(role) {
-                self.settle_flush(partition, role.is_owned(), now);
+                self.settle_flush(partition, matches!(role, Role::Backup(_)), now);
             }
             if role.is_owned() && !self.roles[at].is_owned() && self.has_company {
                 self.versions.jump_past(UnixMs(now.0 + TAKEOVER_MS));
@@ -310,6 +310,9 @@ impl Core {
             self.roles[at] = role.clone();
             self.epochs[at] = self.epochs[at].max(epoch);
             self.turns[at] = self.turns[at].wrapping_add(1);
+            if let Role::Owned { sinks, .. } = role {
+                self.tell_floor(partition, sinks);
+            }
         }
     }
 
@@ -368,6 +371,7 @@ impl Core {
             return None;
         }
         self.served.reads += 1;
+        self.purge(partition, key, now);
         Some(read(self.table.get(key, now)))
     }
 
@@ -439,13 +443,14 @@ impl Core {
             return Ok(Some(Outcome::Elsewhere));
         };
         if command.is_read() {
-            return self.apply_read(command, now);
+            return self.apply_read(partition, command, now);
         }
         if *frozen {
             return Ok(Some(Outcome::Elsewhere));
         }
         // Without copies nothing is sent, and the table may change while the role is looked at.
         let sinks = (!sinks.is_empty()).then(|| Arc::clone(sinks));
+        self.purge(partition, key, now);
         if let Some(id) = operation
             && let Some(known) = self.operations.get(id)
             && known.done.fits(command)
@@ -507,7 +512,13 @@ impl Core {
         Ok(Some(Outcome::Done(reply, ticket)))
     }
 
-    fn apply_read(&mut self, command: &Command, now: UnixMs) -> Result<Option<Outcome>, Error> {
+    fn apply_read(
+        &mut self,
+        partition: PartitionId,
+        command: &Command,
+        now: UnixMs,
+    ) -> Result<Option<Outcome>, Error> {
+        self.purge(partition, command.key().as_bytes(), now);
         let limits = self.limits_of_turn();
         let key = command.key().as_bytes();
         let inspects = command.inspects();
@@ -632,7 +643,8 @@ impl Core {
         }
     }
 
-    /// Copies entries, tombstones among them, of the `wanted` partitions, about `bytes_max` bytes.
+    /// Copies entries, tombstones among them, of the `wanted` partitions, about `bytes_max` bytes. Before
+    /// the first of them comes what was deleted as a whole: tombstones of no key.
     pub fn scan(
         &mut self,
         cursor: Cursor,
@@ -642,7 +654,10 @@ impl Core {
     ) -> Scanned {
         const WORK_MAX: usize = 4_000;
         let mut entries = Vec::new();
-        let mut bytes = 0;
+        if cursor == Cursor::default() {
+            entries.extend(self.floors(&wanted));
+        }
+        let mut bytes = 64 * entries.len();
         let next = self
             .table
             .scan(cursor, now, WORK_MAX, wanted, |partition, key, entry| {

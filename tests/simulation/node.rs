@@ -328,6 +328,12 @@ impl Node {
 
     /// Carries out what the machine decides, until all is quiet.
     pub fn settle(&mut self, context: &mut Context) {
+        for core in &mut self.cores {
+            for lost in core.take_lost().first {
+                let by = lost.by;
+                context.checker.discarded(&lost.key, lost.version, by);
+            }
+        }
         loop {
             let outputs = self.machine.take();
             let mut quiet = outputs.is_empty();

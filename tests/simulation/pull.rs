@@ -195,8 +195,12 @@ impl Node {
         let mut entries = entries.into_iter();
         while let Some(moved) = entries.next() {
             if purpose == Purpose::Sync {
-                let skip = context.sabotage == Some(Sabotage::SkipTombstones);
-                if !(skip && moved.entry.kind == Kind::Tombstone) {
+                let skip = match context.sabotage {
+                    Some(Sabotage::SkipTombstones) => moved.entry.kind == Kind::Tombstone,
+                    Some(Sabotage::SkipFlushes) => moved.key.is_empty(),
+                    _ => false,
+                };
+                if !skip {
                     self.core(moved.partition).absorb(from, &moved, clock);
                 }
                 continue;

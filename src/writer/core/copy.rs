@@ -35,6 +35,9 @@ impl Core {
             _ => return false,
         }
         self.inherit(moved.partition, from, moved.entry.version);
+        if moved.key.is_empty() {
+            return self.absorb_floor(moved, now);
+        }
         self.put_newer(moved.partition, &moved.key, &moved.entry, now)
     }
 
@@ -67,7 +70,7 @@ impl Core {
             Role::Backup(owner) if owner == from => {}
             // The word of a new owner may come after what it does.
             Role::Backup(_) if effect.epoch > self.epochs[at] => {
-                self.settle_flush(effect.partition, false, now);
+                self.settle_flush(effect.partition, true, now);
                 self.roles[at] = Role::Backup(from);
                 // Whoever pulls entries of the owner before has not got all of this one's.
                 self.turns[at] = self.turns[at].wrapping_add(1);

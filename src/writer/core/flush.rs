@@ -22,16 +22,23 @@
 //! *When the owner changes.* A partition whose role is set anew in between takes no further part:
 //! what comes after may be of another owner. It is not among those that are done, and whoever asked
 //! asks again. A copy that has not swept yet does so before it follows another owner, or becomes
-//! one: from then on there may be new entries with versions up to V, by a clock that is behind.
+//! one. Whoever owns a partition and knows of V tells each copy that it gets, and no version that it
+//! makes is up to V, whatever its clock says: who knows of V has gone on from there.
+//!
+//! *After a cut.* V travels ahead of the entries that are pulled, as a tombstone of no key
+//! ([`Core::floors`]). The winner of a partition deletes with it what it has up to V, and its copies
+//! do; what it had written meanwhile by a clock that is behind is a discarded write. Such entries are
+//! not seen any more from then on, and swept later ([`Core::purge`]). This lasts as long as tombstones
+//! do, in 40 bytes for each partition.
 
 use std::sync::Arc;
 
 use rapidhash::RapidHashMap;
 
 use super::copy::is_from_the_future;
-use super::{Core, Role, Sent, tombstone};
+use super::{Core, Discarded, Merge, Moved, Role, Sent, Sinks, tombstone};
 use crate::clock::UnixMs;
-use crate::command::Kind;
+use crate::command::{Entry, EntryRef, Kind};
 use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::live::What;
 use crate::replication::{Change, Effect, Ticket};
@@ -52,6 +59,12 @@ pub struct Flush {
 }
 
 impl Flush {
+    /// What is up to this version is deleted.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     /// Values that it has deleted so far.
     #[must_use]
     pub fn deleted(&self) -> u64 {
@@ -74,10 +87,62 @@ pub(super) struct Flushed {
     /// Nothing up to these versions is taken any more, until then.
     pub(super) floors: RapidHashMap<PartitionId, (Version, UnixMs)>,
     /// What is still to be swept.
-    waiting: RapidHashMap<PartitionId, Version>,
+    waiting: RapidHashMap<PartitionId, Unswept>,
     /// What is being swept, and how far.
-    under_way: RapidHashMap<PartitionId, Version>,
+    under_way: RapidHashMap<PartitionId, Unswept>,
     cursor: Cursor,
+    lost: Lost,
+}
+
+/// Acknowledged writes that the other side of a cut has deleted, since somebody asked for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The first of them.
+    pub first: Vec<Discarded>,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// So many of them are told one by one.
+const LOST_MAX: usize = 100;
+
+/// What is still to be swept of a partition.
+#[derive(Clone, Copy, Debug)]
+struct Unswept {
+    upto: Version,
+    /// What was written since then (Unix milliseconds) was written without knowing of it.
+    since: u64,
+}
+
+impl Unswept {
+    /// Together with what is to be swept already.
+    fn and(self, other: Option<&Unswept>) -> Unswept {
+        other.map_or(self, |other| Unswept {
+            upto: self.upto.max(other.upto),
+            since: self.since.min(other.since),
+        })
+    }
+
+    fn contains(&self, entry: EntryRef<'_>) -> bool {
+        entry.kind != Kind::Tombstone && entry.version <= self.upto
+    }
+}
+
+impl Lost {
+    /// Notes that an entry is swept.
+    fn note(&mut self, unswept: &Unswept, key: &[u8], version: Version) {
+        if version.hlc.wall().0 < unswept.since {
+            return;
+        }
+        self.count += 1;
+        if self.first.len() < LOST_MAX {
+            self.first.push(Discarded {
+                key: bytes::Bytes::copy_from_slice(key),
+                version,
+                by: unswept.upto,
+            });
+        }
+    }
 }
 
 impl Flushed {
@@ -92,8 +157,25 @@ impl Flushed {
         *floor = (version.max(floor.0), until.max(floor.1));
     }
 
-    fn is_to_be_swept(&self, partition: PartitionId) -> bool {
-        self.waiting.contains_key(&partition) || self.under_way.contains_key(&partition)
+    /// Whether nothing is left to be swept.
+    fn is_swept(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    /// What is to be swept of a partition.
+    fn unswept(&self, partition: PartitionId) -> Option<Unswept> {
+        let waiting = self.waiting.get(&partition);
+        let under_way = self.under_way.get(&partition);
+        match (waiting, under_way) {
+            (Some(one), other) | (None, other @ Some(one)) => Some(one.and(other)),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether an entry is there only because it was not swept yet.
+    pub(super) fn has_unswept(&self, partition: PartitionId, entry: EntryRef<'_>) -> bool {
+        let unswept = self.unswept(partition);
+        unswept.is_some_and(|unswept| unswept.contains(entry))
     }
 
     /// The copy is begun anew: nothing of what was there is left, nor of what is known of it.
@@ -220,20 +302,7 @@ impl Core {
                 waits = true;
                 continue;
             }
-            let effect = Effect {
-                partition,
-                epoch: self.epochs[at],
-                key: bytes::Bytes::new(),
-                change: Change::Flush(flush.version),
-                operation: None,
-            };
-            let effect = effect.encode();
-            let awaited = sinks.in_sync.len();
-            let ticket = (awaited > 0).then(|| Ticket::new(awaited));
-            for (place, lane) in sinks.all().enumerate() {
-                let ticket = ticket.as_ref().filter(|_| place < awaited);
-                lane.push(effect.clone(), ticket.cloned());
-            }
+            let ticket = self.send_flush(partition, flush.version, sinks);
             let ticket = ticket.map(|ticket| (partition, ticket));
             flush.tickets.extend(ticket);
             if self.has_company {
@@ -246,8 +315,87 @@ impl Core {
         (told, waits)
     }
 
+    /// Tells the copies that all up to a version is gone.
+    fn send_flush(
+        &self,
+        partition: PartitionId,
+        version: Version,
+        sinks: &Sinks,
+    ) -> Option<Ticket> {
+        let effect = Effect {
+            partition,
+            epoch: self.epochs[partition.index()],
+            key: bytes::Bytes::new(),
+            change: Change::Flush(version),
+            operation: None,
+        };
+        let effect = effect.encode();
+        let awaited = sinks.in_sync.len();
+        let ticket = (awaited > 0).then(|| Ticket::new(awaited));
+        for (place, lane) in sinks.all().enumerate() {
+            let ticket = ticket.as_ref().filter(|_| place < awaited);
+            lane.push(effect.clone(), ticket.cloned());
+        }
+        ticket
+    }
+
+    /// Tells copies, of which some may be new, up to which version all was deleted.
+    pub(super) fn tell_floor(&self, partition: PartitionId, sinks: &Sinks) {
+        if let Some((version, _)) = self.flushed.floors.get(&partition)
+            && !sinks.is_empty()
+        {
+            // Nobody waits for it: it goes ahead of whatever is written from now on.
+            let _ = self.send_flush(partition, *version, sinks);
+        }
+    }
+
+    /// What whoever pulls the `wanted` partitions must know before their entries: up to which version
+    /// all was deleted, as tombstones of no key.
+    pub(super) fn floors(
+        &self,
+        wanted: impl Fn(PartitionId) -> bool,
+    ) -> impl Iterator<Item = Moved> {
+        let floors = self.flushed.floors.iter();
+        let wanted = floors.filter(move |(partition, _)| wanted(**partition));
+        wanted.map(|(partition, (version, until))| Moved {
+            partition: *partition,
+            key: bytes::Bytes::new(),
+            entry: Entry {
+                expires_at: Some(*until),
+                ..tombstone(*version, *until, 0)
+            },
+        })
+    }
+
     fn forget_at(&self, now: UnixMs) -> UnixMs {
         UnixMs(now.0.saturating_add(self.setup.tombstone_ms))
+    }
+
+    /// Everything was deleted up to a version, which is remembered until a moment. False if the clock
+    /// that made it is too far ahead.
+    fn learn_flush(
+        &mut self,
+        partition: PartitionId,
+        (version, until): (Version, UnixMs),
+        since: u64,
+        now: UnixMs,
+    ) -> bool {
+        if is_from_the_future(version, now) {
+            return false;
+        }
+        // What this node writes as an owner is newer.
+        self.versions.next(now, Some(version.hlc));
+        let until = until.min(self.forget_at(now));
+        self.flushed.raise(partition, version, until);
+        if self.table.partition_entries(partition) > 0 {
+            let unswept = Unswept {
+                upto: version,
+                since,
+            };
+            let before = self.flushed.waiting.get(&partition);
+            self.flushed.waiting.insert(partition, unswept.and(before));
+        }
+        true
     }
 
     /// The owner of a copy here has deleted everything; false if its clock is too far ahead.
@@ -257,18 +405,66 @@ impl Core {
         version: Version,
         now: UnixMs,
     ) -> bool {
-        if is_from_the_future(version, now) {
-            return false;
+        let floor = (version, self.forget_at(now));
+        self.learn_flush(partition, floor, u64::MAX, now)
+    }
+
+    /// The owner of a copy here has deleted everything before the copy was begun.
+    pub(super) fn absorb_floor(&mut self, moved: &Moved, now: UnixMs) -> bool {
+        let until = moved.entry.expires_at.unwrap_or(now);
+        let floor = (moved.entry.version, until);
+        until > now && self.learn_flush(moved.partition, floor, u64::MAX, now)
+    }
+
+    /// The other side of a cut has deleted everything: so does this one, which owns the partition.
+    pub(super) fn merge_floor(
+        &mut self,
+        moved: &Moved,
+        sinks: &Sinks,
+        since: u64,
+        now: UnixMs,
+    ) -> Merge {
+        let settled = |ticket| Merge::Settled {
+            ticket,
+            discarded: None,
+        };
+        let (partition, version) = (moved.partition, moved.entry.version);
+        let until = moved.entry.expires_at.unwrap_or(now);
+        if until <= now || self.flushed.has(partition, version).is_some() {
+            return settled(None);
         }
-        // Should this node succeed the owner, what it writes is newer.
-        self.versions.next(now, Some(version.hlc));
-        let until = self.forget_at(now);
-        self.flushed.raise(partition, version, until);
-        if self.table.partition_entries(partition) > 0 {
-            let waiting = self.flushed.waiting.entry(partition).or_insert(version);
-            *waiting = version.max(*waiting);
+        if let Some(lane) = sinks.all().find(|lane| !lane.has_room(TOLD_BYTES)) {
+            return Merge::Later(lane.node());
         }
-        true
+        if !self.learn_flush(partition, (version, until), since, now) {
+            return settled(None);
+        }
+        settled(self.send_flush(partition, version, sinks))
+    }
+
+    /// Removes a key's entry if it is still there only because it was not swept yet.
+    #[inline]
+    pub(super) fn purge(&mut self, partition: PartitionId, key: &[u8], now: UnixMs) {
+        if !self.flushed.is_swept() {
+            self.purge_one(partition, key, now);
+        }
+    }
+
+    fn purge_one(&mut self, partition: PartitionId, key: &[u8], now: UnixMs) {
+        let Some(unswept) = self.flushed.unswept(partition) else {
+            return;
+        };
+        let entry = self.table.peek(key, now);
+        let Some(entry) = entry.filter(|entry| unswept.contains(*entry)) else {
+            return;
+        };
+        self.flushed.lost.note(&unswept, key, entry.version);
+        self.table.remove(key, now);
+    }
+
+    /// Acknowledged writes that the other side of a cut has deleted, since this was asked last.
+    pub fn take_lost(&mut self) -> Lost {
+        std::mem::take(&mut self.flushed.lost)
     }
 
     /// Sweeps what flushes have left here, about `work_max` entries at a time; whether there is more.
@@ -282,14 +478,18 @@ impl Core {
             flushed.under_way = std::mem::take(&mut flushed.waiting);
             flushed.cursor = Cursor::default();
         }
-        let under_way = &flushed.under_way;
+        let (under_way, lost) = (&flushed.under_way, &mut flushed.lost);
         let next = self.table.sweep(
             flushed.cursor,
             work_max,
             |partition| under_way.contains_key(&partition),
-            |partition, _, entry| {
-                let upto = under_way.get(&partition);
-                entry.kind != Kind::Tombstone && upto.is_some_and(|upto| entry.version <= *upto)
+            |partition, key, entry| {
+                let unswept = under_way.get(&partition);
+                let Some(unswept) = unswept.filter(|unswept| unswept.contains(entry)) else {
+                    return false;
+                };
+                lost.note(unswept, key, entry.version);
+                true
             },
         );
         match next {
@@ -299,13 +499,14 @@ impl Core {
         next.is_some() || !flushed.waiting.is_empty()
     }
 
-    /// The partition has another owner from now on, this node or not: what the one before has deleted
-    /// goes now, and nothing is turned away for it any more unless this node owns it.
-    pub(super) fn settle_flush(&mut self, partition: PartitionId, is_owner: bool, now: UnixMs) {
-        while self.flushed.is_to_be_swept(partition) {
+    /// The partition has another owner from now on, this node or not, or none: what the one before has
+    /// deleted goes now. Nothing is turned away for it any more if another node owns it: that one tells
+    /// what it knows.
+    pub(super) fn settle_flush(&mut self, partition: PartitionId, is_copy: bool, now: UnixMs) {
+        while self.flushed.unswept(partition).is_some() {
             self.sweep_flushed(now, usize::MAX);
         }
-        if !is_owner {
+        if is_copy {
             self.flushed.floors.remove(&partition);
         }
     }

@@ -90,7 +90,8 @@ impl Core {
         }
         let is_wanted = |key| {
             let entry = self.table.peek(key, now);
-            entry.is_some_and(|e| e.kind != Kind::Tombstone && kinds.contains(e.kind))
+            let value = entry.filter(|e| e.kind != Kind::Tombstone && kinds.contains(e.kind));
+            value.is_some_and(|entry| !self.flushed.has_unswept(partition, entry))
         };
         Some(keys.map(is_wanted).collect())
     }

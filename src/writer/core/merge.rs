@@ -50,6 +50,10 @@ impl Core {
             return Merge::Elsewhere;
         };
         let sinks = Arc::clone(sinks);
+        if moved.key.is_empty() {
+            return self.merge_floor(moved, &sinks, since, now);
+        }
+        self.purge(moved.partition, &moved.key, now);
         let theirs = &moved.entry;
         let mut settled = (None, None);
         let expired = theirs.expires_at.is_some_and(|at| at <= now);

@@ -54,6 +54,9 @@ impl Core {
         if !matches!(self.roles[moved.partition.index()], Role::Backup(_)) {
             return false;
         }
+        if moved.key.is_empty() {
+            return self.absorb_floor(moved, now);
+        }
         let present = self.table.peek(&moved.key, now).map(|entry| entry.version);
         if present.is_some_and(|present| present > moved.entry.version && is_old(present, asked)) {
             self.table.remove(&moved.key, now);

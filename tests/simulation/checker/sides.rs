@@ -29,6 +29,11 @@ impl Checker {
         self.deleted.entry(key.clone()).or_default().insert(older);
     }
 
+    /// A version was deleted with all others, where its owner knew it.
+    pub fn deleted_with_all(&mut self, key: &Bytes, version: Version) {
+        self.deleted.entry(key.clone()).or_default().insert(version);
+    }
+
     /// A node has counted an acknowledged write as discarded.
     pub fn discarded(&mut self, key: &Bytes, version: Version, by: Version) {
         assert!(version < by, "{version} lost against {by}");
