@@ -43,7 +43,7 @@ struct State {
     closed: bool,
     /// Entries that were sent as a whole and are long, or because the copy lacked them: their
     /// versions, and the numbers of the effects.
-    wholes: RapidHashMap<Bytes, (Version, u64)>,
+    wholes: RapidHashMap<Box<[u8]>, (Version, u64)>,
 }
 
 struct Kept {
@@ -101,11 +101,11 @@ impl State {
         number
     }
 
-    fn note_whole(&mut self, key: &Bytes, version: Version, number: u64) {
+    fn note_whole(&mut self, key: &[u8], version: Version, number: u64) {
         if self.wholes.len() >= WHOLES_MAX {
             self.wholes.clear();
         }
-        self.wholes.insert(key.clone(), (version, number));
+        self.wholes.insert(key.into(), (version, number));
     }
 
     fn kept_mut(&mut self, number: u64) -> Option<&mut Kept> {
@@ -172,7 +172,7 @@ impl Lane {
     }
 
     /// Sends an entry as a whole that is so long that changes of it may overtake it.
-    pub fn push_long(&self, key: &Bytes, version: Version, effect: Bytes, ticket: Option<Ticket>) {
+    pub fn push_long(&self, key: &[u8], version: Version, effect: Bytes, ticket: Option<Ticket>) {
         let mut state = self.state.lock();
         if state.closed {
             drop(state);
@@ -211,7 +211,7 @@ impl Lane {
     pub fn push_behind(
         &self,
         lacking: Lacking,
-        key: &Bytes,
+        key: &[u8],
         version: Version,
         bytes: usize,
         whole: impl FnOnce() -> Bytes,

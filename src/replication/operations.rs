@@ -57,7 +57,7 @@ impl Done {
                 version: entry.version,
                 expires_at: entry.expires_at,
                 created: *created,
-                data: (entry.data.len() <= DATA_BYTES_MAX).then(|| entry.data.clone()),
+                data: (entry.data.len() <= DATA_BYTES_MAX).then(|| apart(&entry.data)),
             }),
             Reply::Deleted(deleted) => Some(Done::Deleted(*deleted)),
             Reply::Answer {
@@ -174,7 +174,7 @@ impl Done {
                     version,
                     expires_at,
                     created,
-                    data: known.then_some(data),
+                    data: known.then(|| apart(&data)),
                 })
             }
             2 => {
@@ -189,6 +189,11 @@ impl Done {
             _ => Err(Malformed),
         }
     }
+}
+
+/// Bytes in memory of their own: what came in a long frame with others must not keep all of it.
+fn apart(data: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(data)
 }
 
 /// An operation that was applied.
