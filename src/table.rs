@@ -182,6 +182,8 @@ pub struct Table {
     expire_at_sum_ms: u128,
     /// How often a key without a value was given one, by partition; of the same length.
     created: Vec<u32>,
+    /// Tombstones of each partition.
+    buried: Vec<u32>,
     tombstones: u64,
     /// What was evicted since it was last asked for, if anybody wants to know.
     evicted: Option<Vec<Evictee>>,
@@ -212,6 +214,7 @@ impl Table {
             expiring: Vec::new(),
             expire_at_sum_ms: 0,
             created: Vec::new(),
+            buried: Vec::new(),
             tombstones: 0,
             evicted: None,
             gone: Vec::new(),
@@ -503,7 +506,7 @@ impl Table {
     /// The most that [`Table::append`] may add to the committed bytes.
     fn growth(&self, queue: Queue, hash: u32, draft: &Draft<'_>) -> u64 {
         let partitions = if self.partitions.is_empty() {
-            u64::from(PARTITION_COUNT) * 12
+            u64::from(PARTITION_COUNT) * 16
         } else {
             0
         };
@@ -537,6 +540,13 @@ impl Table {
             .get(partition.index())
             .copied()
             .map_or(0, u64::from)
+    }
+
+    /// Whether nothing is kept of a partition, not even a tombstone.
+    #[must_use]
+    pub fn is_partition_empty(&self, partition: PartitionId) -> bool {
+        let buried = self.buried.get(partition.index()).copied();
+        self.partition_entries(partition) == 0 && buried.unwrap_or_default() == 0
     }
 
     /// Notes from now on what is evicted, for [`Table::take_evicted`].
@@ -641,10 +651,14 @@ impl Table {
             self.partitions.resize(usize::from(PARTITION_COUNT), 0);
             self.expiring.resize(usize::from(PARTITION_COUNT), 0);
             self.created.resize(usize::from(PARTITION_COUNT), 0);
+            self.buried.resize(usize::from(PARTITION_COUNT), 0);
         }
         let header = self.log.header(handle);
         if header.is_tombstone() {
             self.tombstones += 1;
+            if let Some(buried) = self.buried.get_mut(header.partition().index()) {
+                *buried += 1;
+            }
         } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries += 1;
             if let Some(at) = self.log.expires_at(handle) {
@@ -661,6 +675,9 @@ impl Table {
         let header = self.log.header(handle);
         if header.is_tombstone() {
             self.tombstones -= 1;
+            if let Some(buried) = self.buried.get_mut(header.partition().index()) {
+                *buried -= 1;
+            }
         } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries -= 1;
             if let Some(at) = self.log.expires_at(handle) {
@@ -697,6 +714,7 @@ impl Table {
             + size_of_val(&*self.partitions) as u64
             + size_of_val(&*self.expiring) as u64
             + size_of_val(&*self.created) as u64
+            + size_of_val(&*self.buried) as u64
     }
 
     /// Tells the budget what is committed now.

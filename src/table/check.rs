@@ -13,6 +13,7 @@ impl Table {
         let mut partitions = vec![0; self.partitions.len()];
         let mut expiring = vec![0; self.expiring.len()];
         let mut expire_at_sum_ms = 0;
+        let mut buried = vec![0; self.buried.len()];
         let (mut entries, mut data_bytes, mut timed, mut live_bytes) = (0, 0, 0, 0);
         let mut tombstones = 0;
         let mut walk = Walk::from_number(0);
@@ -26,6 +27,9 @@ impl Table {
             timed += usize::from(header.expires());
             if header.is_tombstone() {
                 tombstones += 1;
+                if let Some(buried) = buried.get_mut(header.partition().index()) {
+                    *buried += 1;
+                }
             } else if let Some(entries) = partitions.get_mut(header.partition().index()) {
                 *entries += 1;
                 if let Some(at) = self.log.expires_at(handle) {
@@ -53,6 +57,9 @@ impl Table {
         }
         if (expiring, expire_at_sum_ms) != (self.expiring.clone(), self.expire_at_sum_ms) {
             return Err("what expires differs".to_owned());
+        }
+        if buried != self.buried {
+            return Err("tombstones of partitions differ".to_owned());
         }
         self.log.check()
     }

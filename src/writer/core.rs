@@ -348,12 +348,13 @@ impl Core {
             self.flushed.reset(*partition);
         }
         self.disinherit(partitions.iter().copied());
-        let left = |p: &&PartitionId| self.table.partition_entries(**p) > 0;
-        if self.table.stats().tombstones > 0 || partitions.iter().any(|p| left(&p)) {
-            let mut wanted = vec![false; usize::from(PARTITION_COUNT)];
-            partitions.iter().for_each(|p| wanted[p.index()] = true);
-            let roles = &self.roles;
-            let wanted = |p: PartitionId| wanted[p.index()] && !roles[p.index()].is_owned();
+        // The whole table is walked over: not for partitions of which nothing is here.
+        let is_left = |p: &PartitionId| {
+            !self.table.is_partition_empty(*p) && !self.roles[p.index()].is_owned()
+        };
+        let left: HashSet<PartitionId> = partitions.iter().copied().filter(is_left).collect();
+        if !left.is_empty() {
+            let wanted = |p: PartitionId| left.contains(&p);
             self.table
                 .remove_partitions(wanted, Cursor::default(), usize::MAX);
         }
@@ -601,8 +602,7 @@ impl Core {
                 Sent::Whole(_, entry)
                     if entry.kind.is_collection() && effect.len() >= LONG_BYTES =>
                 {
-                    let key = Bytes::copy_from_slice(key);
-                    lane.push_long(&key, entry.version, effect.clone(), ticket.cloned());
+                    lane.push_long(key, entry.version, effect.clone(), ticket.cloned());
                 }
                 _ => lane.push(effect.clone(), ticket.cloned()),
             }
