@@ -19,13 +19,15 @@
 //! [`Operations`] remembers what operations with an id have led to. Ids travel in effects, so that
 //! a write that is sent again to the owner's successor is not applied twice.
 
+mod done;
 mod effect;
 mod lane;
 mod operations;
 mod ticket;
 
+pub use self::done::Done;
 pub use self::effect::{Change, Effect};
 pub(crate) use self::effect::{encode_delta, encode_put};
 pub use self::lane::{Counters, Lacking, Lane, Lanes, Outlet};
-pub use self::operations::{Done, Keep, Operations, Remembered};
+pub use self::operations::{Keep, Operations, Remembered};
 pub use self::ticket::{Finished, Ticket};

@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use super::operations::Done;
+use super::Done;
 use crate::command::{Changed, Entry, EntryRef, OperationId};
 use crate::fields::{
     Malformed, get_bytes, get_entry, get_u8, get_u16, get_u32, get_u128, get_value, get_version,
