@@ -27,6 +27,7 @@ impl Core {
         if let Err(error) = check_size(data.len(), &self.setup.limits) {
             return Some(Err(error.into()));
         }
+        self.purge(partition, key, now);
         let spot = self.table.spot(key);
         Some(self.write_here((spot, partition, key), (Kind::Bytes, data, None), now))
     }
@@ -42,6 +43,7 @@ impl Core {
         if !self.is_alone(partition) {
             return None;
         }
+        self.purge(partition, key, now);
         let spot = self.table.spot(key);
         let present = self.table.peek_at(spot, now);
         let current = present.filter(|entry| entry.kind != Kind::Tombstone);

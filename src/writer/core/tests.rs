@@ -5,17 +5,20 @@ mod copy;
 mod flush;
 mod typed;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::*;
-use crate::command::Condition;
+use crate::command::{self, Command, Condition, Reply};
 use crate::config::Config;
+use crate::config::policy::Acknowledge;
 use crate::key::{self, Key};
-use crate::replication::{Effect as Replicated, Outlet};
+use crate::replication::{Effect as Replicated, Outlet, Ticket};
 use crate::table::Budget;
-use crate::version::Hlc;
+use crate::version::{Hlc, TAKEOVER_MS};
+use crate::writer::Error;
 
 const NOW: UnixMs = UnixMs(10_000_000);
 const TOMBSTONE_MS: u64 = 600_000;
