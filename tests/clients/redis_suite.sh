@@ -13,8 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 version=7.0.15
-units=(type/string type/incr type/list type/list-2 type/list-3 type/set type/hash keyspace scan expire protocol quit
-  pause other)
+units=(type/string type/incr type/list type/list-2 type/list-3 type/set type/hash keyspace scan expire protocol pubsub
+  quit pause other)
 # What is about other servers than this: replicas, Redis's debugging commands, its clusters, its memory limits.
 tags='-needs:repl -needs:debug -needs:config-maxmemory -needs:save -needs:pfdebug -large-memory -cluster'
 

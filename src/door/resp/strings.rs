@@ -521,7 +521,9 @@ fn mset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
             return Ok(Flow::Done);
         }
     }
-    let commands = puts(&call, arguments, Condition::None)?;
+    // Of several for one key only the last: on its way to another node one may be sent again, behind
+    // a later one.
+    let commands = all_or_none::last_of_each(puts(&call, arguments, Condition::None)?);
     call.execute_all(commands, |out, replies| {
         replies
             .into_iter()

@@ -23,8 +23,8 @@ pub(super) fn msetnx(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     })
 }
 
-async fn set_if_none(steps: &Steps, commands: Vec<Command>) -> Result<bool, Refusal> {
-    // The last value of a key that comes twice is the one that counts.
+/// Of commands for one key only the last one, which is the one that counts.
+pub(super) fn last_of_each(commands: Vec<Command>) -> Vec<Command> {
     let mut last: Vec<Command> = Vec::with_capacity(commands.len());
     let mut places = HashMap::new();
     for command in commands {
@@ -36,6 +36,11 @@ async fn set_if_none(steps: &Steps, commands: Vec<Command>) -> Result<bool, Refu
             }
         }
     }
+    last
+}
+
+async fn set_if_none(steps: &Steps, commands: Vec<Command>) -> Result<bool, Refusal> {
+    let last = last_of_each(commands);
     let look = |command: &Command| {
         let describe = command::Operation::Lifetime(lifetime::Operation::Describe);
         typed(command.key().clone(), describe)
