@@ -409,6 +409,7 @@ impl Table {
         if new.is_some() {
             self.timed += usize::from(expires_at.is_some());
             self.timed -= usize::from(expires_before.is_some());
+            self.recount_expiry(partition, expires_before, expires_at);
             self.data_bytes += self.log.data_bytes(kept);
             self.data_bytes -= bytes_before;
         }
@@ -433,6 +434,8 @@ impl Table {
             // The key is the same, and so is all else that is counted.
             self.data_bytes += draft.header.inline_bytes() as u64;
             self.data_bytes -= before.inline_bytes() as u64;
+            let expires_after = self.log.expires_at(handle);
+            self.recount_expiry(before.partition(), expires_before, expires_after);
         }
         self.set_timer(hash, handle, expires_before, now);
     }
@@ -669,6 +672,28 @@ impl Table {
         self.timed += usize::from(header.expires());
         self.entries += 1;
         self.data_bytes += self.log.data_bytes(handle);
+    }
+
+    /// The expiry of a value has changed, and nothing else that is counted.
+    #[inline]
+    fn recount_expiry(
+        &mut self,
+        partition: PartitionId,
+        before: Option<UnixMs>,
+        after: Option<UnixMs>,
+    ) {
+        if before == after {
+            return;
+        }
+        let expiring = &mut self.expiring[partition.index()];
+        if let Some(at) = after {
+            *expiring += 1;
+            self.expire_at_sum_ms += u128::from(at.0);
+        }
+        if let Some(at) = before {
+            *expiring -= 1;
+            self.expire_at_sum_ms -= u128::from(at.0);
+        }
     }
 
     fn uncount(&mut self, handle: u32) {
