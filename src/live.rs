@@ -53,9 +53,9 @@ pub use self::registry::Topic;
 pub use self::relay::Outlet;
 pub use self::subscription::Subscription;
 
-use self::registry::Registry;
+use self::registry::{Audience, Registry};
 use self::relay::Relay;
-use self::ring::{Bounds, Memory, Ring};
+use self::ring::{Bounds, Memory, Ring, Share};
 use self::wire::{Lost, Word};
 use crate::command::EntryRef;
 use crate::fields::Malformed;
@@ -176,7 +176,7 @@ struct Inner {
     version: AtomicU64,
     relay: Relay,
     queue: Mutex<Queue>,
-    memory: Memory,
+    memory: Arc<Memory>,
     limits: ArcSwap<Limits>,
     next: AtomicU64,
     closed: AtomicBool,
@@ -228,7 +228,7 @@ impl Hub {
             version: AtomicU64::new(1),
             relay: Relay::default(),
             queue: Mutex::default(),
-            memory: Memory::new(limits.bytes_max),
+            memory: Arc::new(Memory::new(limits.bytes_max)),
             limits: ArcSwap::from_pointee(limits),
             next: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -631,28 +631,56 @@ impl Hub {
             self.count_relayed(sent, lost);
         }
         let audience = self.0.registry.read().of_key(&change.key);
-        self.fill(&audience, &Event::Change(change));
+        if audience.is_empty() {
+            return;
+        }
+        let event = Event::Change(change);
+        let share = self.share(&event, &[&audience]);
+        self.fill(&audience, &event, share.as_ref());
     }
 
     fn hand_out_message(&self, channel: &Bytes, payload: &Bytes) -> usize {
         let found = self.0.registry.read().of_channel(channel);
-        let mut count = 0;
-        for (pattern, audience) in found {
-            count += audience.len();
-            let message = Message {
+        let message = |pattern| {
+            Event::Message(Message {
                 channel: channel.clone(),
                 pattern,
                 payload: payload.clone(),
-            };
-            self.fill(&audience, &Event::Message(message));
+            })
+        };
+        let audiences: Vec<&Audience> = found.iter().map(|(_, audience)| audience).collect();
+        let share = match audiences.is_empty() {
+            true => None,
+            false => self.share(&message(None), &audiences),
+        };
+        let mut count = 0;
+        for (pattern, audience) in &found {
+            count += audience.len();
+            self.fill(audience, &message(pattern.clone()), share.as_ref());
         }
         count
     }
 
-    fn fill(&self, audience: &BTreeMap<u64, Arc<Ring>>, event: &Event) {
+    /// The memory for an event's texts, which all who get it share. If there is none, what waits for
+    /// these gives way.
+    fn share(&self, event: &Event, audiences: &[&Audience]) -> Option<Arc<Share>> {
+        let bytes = event.text_bytes();
+        let memory = &self.0.memory;
+        memory.share(bytes).or_else(|| {
+            let rings = audiences.iter().flat_map(|audience| audience.values());
+            let lost: u64 = rings.map(|ring| ring.shed_all(memory)).sum();
+            self.0.lost.fetch_add(lost, Ordering::Relaxed);
+            memory.share(bytes)
+        })
+    }
+
+    fn fill(&self, audience: &Audience, event: &Event, share: Option<&Arc<Share>>) {
         let mut lost = 0;
         for ring in audience.values() {
-            lost += ring.push(event.clone(), &self.0.memory);
+            lost += match share {
+                Some(share) => ring.push(event.clone(), share, &self.0.memory),
+                None => ring.overflow(),
+            };
         }
         let count = audience.len() as u64;
         self.0.delivered.fetch_add(count, Ordering::Relaxed);

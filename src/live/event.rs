@@ -10,7 +10,7 @@ use crate::version::Version;
 pub const CARRIED_BYTES_MAX: usize = 32 << 10;
 
 /// What an event takes in memory beside its texts.
-const EVENT_BYTES: usize = 128;
+pub(super) const EVENT_BYTES: usize = 128;
 
 /// One thing that a subscriber is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,12 +110,16 @@ impl Event {
     /// What it takes while it waits.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        EVENT_BYTES
-            + match self {
-                Event::Message(message) => message.channel.len() + message.payload.len(),
-                Event::Change(change) => change.bytes(),
-                Event::Missed(_) => 0,
-            }
+        EVENT_BYTES + self.text_bytes()
+    }
+
+    /// Of that, what its clones have together.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Event::Message(message) => message.channel.len() + message.payload.len(),
+            Event::Change(change) => change.bytes(),
+            Event::Missed(_) => 0,
+        }
     }
 }
 

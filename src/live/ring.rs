@@ -2,15 +2,19 @@
 //!
 //! A subscriber that does not keep up loses the oldest events, and is told so in their place: what
 //! it then reads is as new as can be. One event is kept whatever its length.
+//!
+//! An event that many get is in memory once, and its texts are counted once in the memory of all
+//! ([`Share`]); in the bounds of each subscriber they count in full.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::event::Event;
+use super::event::{EVENT_BYTES, Event};
 
 /// The memory of all that waits, and of the names that are listened to, on one node.
 #[derive(Debug)]
@@ -47,6 +51,29 @@ impl Memory {
     pub(super) fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
+
+    /// Takes so many bytes for texts that several share, if there are as many.
+    pub(super) fn share(self: &Arc<Memory>, bytes: usize) -> Option<Arc<Share>> {
+        self.take(bytes).then(|| {
+            Arc::new(Share {
+                bytes,
+                memory: Arc::clone(self),
+            })
+        })
+    }
+}
+
+/// The texts of an event, for all whom it waits for: given back with the last one of these.
+#[derive(Debug)]
+pub(super) struct Share {
+    bytes: usize,
+    memory: Arc<Memory>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.memory.give_back(self.bytes);
+    }
 }
 
 /// The most that waits for one subscriber.
@@ -72,7 +99,7 @@ pub(super) struct Ring {
 
 #[derive(Debug, Default)]
 struct State {
-    events: VecDeque<Event>,
+    events: VecDeque<(Event, Arc<Share>)>,
     bytes: usize,
     /// Events were lost before the first one that waits: at least so many.
     missed: Option<u64>,
@@ -89,14 +116,18 @@ impl State {
 
     /// Lets the oldest event go.
     fn shed(&mut self, memory: &Memory) -> bool {
-        let Some(oldest) = self.events.pop_front() else {
-            return false;
-        };
-        let bytes = oldest.bytes();
-        self.bytes -= bytes;
-        memory.give_back(bytes);
-        self.miss(1);
-        true
+        let oldest = self.pop(memory);
+        if oldest.is_some() {
+            self.miss(1);
+        }
+        oldest.is_some()
+    }
+
+    fn pop(&mut self, memory: &Memory) -> Option<Event> {
+        let (event, _share) = self.events.pop_front()?;
+        self.bytes -= event.bytes();
+        memory.give_back(EVENT_BYTES);
+        Some(event)
     }
 }
 
@@ -112,8 +143,8 @@ impl Ring {
         }
     }
 
-    /// Puts an event behind the others; how many were lost by it.
-    pub(super) fn push(&self, event: Event, memory: &Memory) -> u64 {
+    /// Puts an event behind the others; how many were lost by it. Its texts are counted already.
+    pub(super) fn push(&self, event: Event, share: &Arc<Share>, memory: &Memory) -> u64 {
         let bytes = event.bytes();
         let Bounds {
             events_max,
@@ -132,25 +163,56 @@ impl Ring {
             lost += 1;
         }
         // Others may have taken what all have together.
-        let mut room = memory.take(bytes);
+        let mut room = memory.take(EVENT_BYTES);
         while !room && state.shed(memory) {
             lost += 1;
-            room = memory.take(bytes);
+            room = memory.take(EVENT_BYTES);
         }
         if room {
             state.bytes += bytes;
-            state.events.push_back(event);
+            state.events.push_back((event, Arc::clone(share)));
         } else {
             state.miss(1);
             lost += 1;
         }
         drop(state);
+        self.count_lost(lost, was_empty);
+        lost
+    }
+
+    /// Lets all that waits go, for an event that there is no memory for; how many that were.
+    pub(super) fn shed_all(&self, memory: &Memory) -> u64 {
+        let mut state = self.state.lock();
+        let was_empty = state.is_empty();
+        let mut lost = 0;
+        while state.shed(memory) {
+            lost += 1;
+        }
+        drop(state);
+        self.count_lost(lost, was_empty);
+        lost
+    }
+
+    /// There is no memory for an event; how many were lost by it.
+    pub(super) fn overflow(&self) -> u64 {
+        let mut state = self.state.lock();
+        if self.is_closed() {
+            return 0;
+        }
+        let was_empty = state.is_empty();
+        state.miss(1);
+        drop(state);
+        self.count_lost(1, was_empty);
+        1
+    }
+
+    fn count_lost(&self, lost: u64, was_empty: bool) {
         self.lost.fetch_add(lost, Ordering::Relaxed);
+        let is_first_loss = lost > 0 && !self.overrun.swap(true, Ordering::AcqRel);
         // Who has not taken the one before comes for this one as well.
-        if was_empty || lost > 0 && !self.overrun.swap(true, Ordering::AcqRel) {
+        if was_empty || is_first_loss {
             self.waiting.wake();
         }
-        lost
     }
 
     /// Events were lost on their way here: at least so many.
@@ -169,11 +231,7 @@ impl Ring {
         if let Some(count) = state.missed.take() {
             return Some(Event::Missed(count));
         }
-        let event = state.events.pop_front()?;
-        let bytes = event.bytes();
-        state.bytes -= bytes;
-        memory.give_back(bytes);
-        Some(event)
+        state.pop(memory)
     }
 
     /// Wakes this task, once, when there is something to pop after there was nothing, when events are
@@ -216,8 +274,9 @@ impl Ring {
     pub(super) fn clear(&self, memory: &Memory) {
         self.close();
         let mut state = self.state.lock();
+        memory.give_back(state.events.len() * EVENT_BYTES);
         state.events.clear();
-        memory.give_back(std::mem::take(&mut state.bytes));
+        state.bytes = 0;
     }
 }
 
@@ -247,61 +306,72 @@ mod tests {
         })
     }
 
+    fn push(ring: &Ring, payload: &str, memory: &Arc<Memory>) -> u64 {
+        match memory.share(bytes(payload) - EVENT_BYTES) {
+            Some(share) => ring.push(message(payload), &share, memory),
+            None => ring.overflow(),
+        }
+    }
+
+    fn memory(bytes_max: usize) -> Arc<Memory> {
+        Arc::new(Memory::new(bytes_max))
+    }
+
     fn popped(ring: &Ring, memory: &Memory) -> Vec<Event> {
         std::iter::from_fn(|| ring.pop(memory)).collect()
     }
 
     #[test]
     fn the_oldest_give_way_and_that_is_told_in_their_place() {
-        let (ring, memory) = (ring(2, usize::MAX), Memory::new(usize::MAX));
+        let (ring, memory) = (ring(2, usize::MAX), memory(usize::MAX));
         for payload in ["1", "2", "3", "4"] {
-            ring.push(message(payload), &memory);
+            push(&ring, payload, &memory);
         }
         assert_eq!(memory.used(), 2 * bytes("1"));
         let expected = [Event::Missed(2), message("3"), message("4")];
         assert_eq!(popped(&ring, &memory), expected);
         assert_eq!((memory.used(), ring.lost()), (0, 2));
         assert!(ring.is_overrun());
-        ring.push(message("5"), &memory);
+        push(&ring, "5", &memory);
         assert_eq!(popped(&ring, &memory), [message("5")]);
     }
 
     #[test]
     fn bytes_are_bounded_but_one_event_is_kept_whatever_its_length() {
-        let (ring, memory) = (ring(100, 3 * bytes("1")), Memory::new(usize::MAX));
+        let (ring, memory) = (ring(100, 3 * bytes("1")), memory(usize::MAX));
         for payload in ["1", "2", "3"] {
-            assert_eq!(ring.push(message(payload), &memory), 0);
+            assert_eq!(push(&ring, payload, &memory), 0);
         }
-        assert_eq!(ring.push(message("four"), &memory), 2);
+        assert_eq!(push(&ring, "four", &memory), 2);
         assert_eq!(
             popped(&ring, &memory),
             [Event::Missed(2), message("3"), message("four")]
         );
         let long = "x".repeat(10_000);
-        ring.push(message("1"), &memory);
-        ring.push(message(&long), &memory);
+        push(&ring, "1", &memory);
+        push(&ring, &long, &memory);
         assert_eq!(popped(&ring, &memory), [Event::Missed(1), message(&long)]);
         assert_eq!(memory.used(), 0);
     }
 
     #[test]
     fn what_all_have_together_is_bounded_too() {
-        let memory = Memory::new(2 * bytes("1"));
+        let memory = memory(2 * bytes("1"));
         let (one, other) = (ring(9, usize::MAX), ring(9, usize::MAX));
-        one.push(message("1"), &memory);
-        one.push(message("2"), &memory);
-        assert_eq!(other.push(message("3"), &memory), 1, "no room at all");
+        push(&one, "1", &memory);
+        push(&one, "2", &memory);
+        assert_eq!(push(&other, "3", &memory), 1, "no room at all");
         assert_eq!(popped(&other, &memory), [Event::Missed(1)]);
-        assert_eq!(one.push(message("4"), &memory), 1);
+        assert_eq!(push(&one, "4", &memory), 1);
         one.clear(&memory);
-        one.push(message("5"), &memory);
+        push(&one, "5", &memory);
         assert_eq!(memory.used(), 0, "nothing is kept for who has gone");
     }
 
     #[test]
     fn that_nobody_knows_how_many_were_lost_is_told_as_well() {
-        let (ring, memory) = (ring(9, usize::MAX), Memory::new(usize::MAX));
-        ring.push(message("1"), &memory);
+        let (ring, memory) = (ring(9, usize::MAX), memory(usize::MAX));
+        push(&ring, "1", &memory);
         ring.miss(0);
         assert_eq!(popped(&ring, &memory), [Event::Missed(0), message("1")]);
         ring.miss(0);

@@ -386,3 +386,49 @@ async fn a_hub_that_is_closed_ends_what_listens() {
     );
     assert_eq!(hub.subscribe().unwrap().next().await, None);
 }
+
+#[test]
+fn a_message_to_many_is_in_memory_once() {
+    const MANY: usize = 100;
+    let hub = Hub::new(Limits {
+        bytes_max: 100_000,
+        ..Limits::default()
+    });
+    let mut listeners: Vec<Subscription> = (0..MANY)
+        .map(|_| {
+            let mut one = hub.subscribe().unwrap();
+            one.add(Topic::Channel(text("c"))).unwrap();
+            one
+        })
+        .collect();
+    listeners[0].add(Topic::Pattern(text("*"))).unwrap();
+    let before = hub.counters().bytes;
+    let payload = Bytes::from(vec![b'x'; 50_000]);
+    assert_eq!(hub.publish(&text("c"), &payload).unwrap(), MANY + 1);
+    let taken = hub.counters().bytes - before;
+    assert!((50_000..70_000).contains(&taken), "{taken}");
+    for listener in &mut listeners {
+        assert!(!listener.is_overrun());
+        let Some(Event::Message(message)) = listener.try_next() else {
+            panic!("it has the message");
+        };
+        assert_eq!(message.payload, payload);
+    }
+    // The first has it twice.
+    assert!(hub.counters().bytes - before > 50_000);
+    assert!(listeners[0].try_next().is_some());
+    assert_eq!(hub.counters().bytes, before);
+    // Two are too many: what waits gives way.
+    hub.publish(&text("c"), &payload).unwrap();
+    hub.publish(&text("c"), &payload).unwrap();
+    for listener in &mut listeners {
+        assert!(listener.is_overrun());
+        let next = [listener.try_next(), listener.try_next()];
+        assert!(
+            matches!(next, [Some(Event::Missed(1 | 2)), Some(Event::Message(_))]),
+            "{next:?}"
+        );
+    }
+    drop(listeners);
+    assert_eq!(hub.counters().bytes, 0);
+}
