@@ -96,8 +96,11 @@ mod tests {
         assert_eq!(tokens(Out::null, 1), [Token::Nothing]);
         assert_eq!(tokens(Out::null_array, 1), [Token::Nothing]);
         assert_eq!(tokens(|out| out.integer(-5), 1), [Token::Number(b"-5")]);
-        assert_eq!(tokens(|out| out.double(1.5), 1), [Token::Number(b"1.5")]);
-        assert_eq!(tokens(|out| out.boolean(true), 1), [Token::Boolean(true)]);
+        assert_eq!(
+            tokens(|out| out.double_text(b"1.5"), 1),
+            [Token::Number(b"1.5")]
+        );
+        assert_eq!(Reader::new(b"#t\r\n").next(), Token::Boolean(true));
         assert_eq!(
             tokens(|out| out.bulk(b"a\r\n$1"), 1),
             [Token::Bytes(b"a\r\n$1")]

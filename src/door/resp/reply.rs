@@ -1,7 +1,7 @@
 //! Writing replies, in RESP2 or RESP3.
 //!
 //! Everything is appended to one buffer of bytes. What RESP2 has no form for is written as what Redis
-//! writes for it there: a map as a flat array, a double as text, true as 1.
+//! writes for it there: a map as a flat array, a double as text.
 
 use std::io::Write;
 
@@ -213,44 +213,11 @@ impl Out {
         }
     }
 
-    /// Yes or no.
-    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
-    pub(super) fn boolean(&mut self, value: bool) {
-        let form: &[u8] = match (self.protocol, value) {
-            (Protocol::Resp2, false) => b":0\r\n",
-            (Protocol::Resp2, true) => b":1\r\n",
-            (Protocol::Resp3, false) => b"#f\r\n",
-            (Protocol::Resp3, true) => b"#t\r\n",
-        };
-        self.bytes.extend_from_slice(form);
-    }
-
     /// A number with a fraction, as it is written.
     pub(super) fn double_text(&mut self, text: &[u8]) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => self.line(b',', text),
-        }
-    }
-
-    /// A number with a fraction, in the shortest form that means it.
-    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
-    pub(super) fn double(&mut self, value: f64) {
-        let text = match value {
-            value if value.is_nan() => "nan".to_owned(),
-            value if value == f64::INFINITY => "inf".to_owned(),
-            value if value == f64::NEG_INFINITY => "-inf".to_owned(),
-            value => value.to_string(),
-        };
-        self.double_text(text.as_bytes());
-    }
-
-    /// A whole number of any length, as it is written.
-    #[allow(dead_code, reason = "a form that the commands so far have no use for")]
-    pub(super) fn big_number(&mut self, digits: &str) {
-        match self.protocol {
-            Protocol::Resp2 => self.text(digits),
-            Protocol::Resp3 => self.line(b'(', digits.as_bytes()),
         }
     }
 
@@ -336,18 +303,9 @@ mod tests {
         assert_eq!(both(|out| out.map(2)), pair("*4\r\n", "%2\r\n"));
         assert_eq!(both(|out| out.set(2)), pair("*2\r\n", "~2\r\n"));
         assert_eq!(both(|out| out.push(3)), pair("*3\r\n", ">3\r\n"));
-        assert_eq!(both(|out| out.boolean(true)), pair(":1\r\n", "#t\r\n"));
-        assert_eq!(both(|out| out.boolean(false)), pair(":0\r\n", "#f\r\n"));
         assert_eq!(
-            both(|out| out.double(1.5)),
+            both(|out| out.double_text(b"1.5")),
             pair("$3\r\n1.5\r\n", ",1.5\r\n")
-        );
-        assert_eq!(both(|out| out.double(3.0)), pair("$1\r\n3\r\n", ",3\r\n"));
-        let endless = |out: &mut Out| out.double(f64::NEG_INFINITY);
-        assert_eq!(both(endless), pair("$4\r\n-inf\r\n", ",-inf\r\n"));
-        assert_eq!(
-            both(|out| out.big_number("12")),
-            pair("$2\r\n12\r\n", "(12\r\n")
         );
         let verbatim = |out: &mut Out| out.verbatim("txt", "a: b");
         assert_eq!(both(verbatim), pair("$4\r\na: b\r\n", "=8\r\ntxt:a: b\r\n"));

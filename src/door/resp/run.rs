@@ -114,7 +114,7 @@ impl Door {
             now,
         };
         let flow = (entry.spec.run)(call, arguments);
-        Ok((flow, out, entry.spec.flags.has(Flags::WRITE)))
+        Ok((flow, out, entry.spec.flags.has(Flags::PAUSED)))
     }
 
     /// Whether it can be carried out without a connection, and yet.
