@@ -52,6 +52,28 @@ pub fn value(current: Option<EntryRef<'_>>) -> Result<i64, Error> {
     }
 }
 
+/// What the counter stands at, as the text of a number that JSON has too: a whole one, or one with a
+/// fraction, as [`IncrementFloat`](super::string::Operation::IncrementFloat) leaves it; without a value
+/// `0`.
+///
+/// # Errors
+/// [`Error::WrongType`] if the value is no counter, [`Error::NotAFloat`] if it is no such number.
+pub fn standing(current: Option<EntryRef<'_>>) -> Result<&[u8], Error> {
+    /// Longer texts are no numbers.
+    const TEXT_BYTES_MAX: usize = 256;
+    let text = match (current, value(current)) {
+        (None, _) => return Ok(b"0"),
+        (Some(entry), Ok(_)) => return Ok(entry.data),
+        (Some(entry), Err(Error::NotANumber)) => entry.data,
+        (_, Err(error)) => return Err(error),
+    };
+    let known = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let is_number = text.len() <= TEXT_BYTES_MAX
+        && text.iter().all(known)
+        && serde_json::from_slice(text).is_ok_and(f64::is_finite);
+    is_number.then_some(text).ok_or(Error::NotAFloat)
+}
+
 /// What the counter stands at after adding to it.
 ///
 /// # Errors
@@ -105,5 +127,39 @@ mod tests {
         ] {
             assert_eq!(parse(other), None, "{}", other.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_counter_may_stand_at_a_fraction() {
+        let entry = |kind, data: &'static str| crate::command::Entry {
+            kind,
+            data: Bytes::from_static(data.as_bytes()),
+            version: crate::version::Version {
+                hlc: crate::version::Hlc(1),
+                node: crate::version::NodeId(1),
+            },
+            tag: None,
+            expires_at: None,
+        };
+        assert_eq!(standing(None), Ok(&b"0"[..]));
+        for number in ["5", "-1.25", "0.1", "1e300", "12345678901234567890.5"] {
+            let entry = entry(Kind::Bytes, number);
+            assert_eq!(standing(Some(entry.as_ref())), Ok(number.as_bytes()));
+        }
+        for text in [
+            "", "abc", "1e999", "nan", "inf", " 1", "1 ", "+1", ".5", "01.5", "0x1p3",
+        ] {
+            let entry = entry(Kind::Bytes, text);
+            assert_eq!(
+                standing(Some(entry.as_ref())),
+                Err(Error::NotAFloat),
+                "{text}"
+            );
+        }
+        let json = entry(Kind::Json, "1.5");
+        assert!(matches!(
+            standing(Some(json.as_ref())),
+            Err(Error::WrongType { .. })
+        ));
     }
 }

@@ -31,11 +31,12 @@ write w the-writers-token\n\
 admin a the-admins-token\n";
 
 /// What only reads, and so takes no more than the least role.
-const READS: [&str; 19] = [
+const READS: [&str; 20] = [
     "Contains",
     "Fields",
     "Get",
     "GetAll",
+    "GetFloat",
     "GetMany",
     "Index",
     "Length",

@@ -128,6 +128,33 @@ pub(crate) async fn counter(channel: &Channel, stem: &str) {
     assert!(good(counter.delete(delete())).await.deleted);
     assert!(!good(counter.delete(delete())).await.deleted);
     assert_eq!(good(counter.get(get())).await.value, 0);
+
+    let float = || v1::CounterGetFloatRequest { key: key.clone() };
+    assert_eq!(good(counter.get_float(float())).await.value, "0");
+    let add_float = |amount: &str, condition| v1::CounterIncrementFloatRequest {
+        key: key.clone(),
+        amount: amount.to_owned(),
+        condition,
+    };
+    for (amount, sum) in [("0.1", "0.1"), ("0.2", "0.3"), ("-1e1", "-9.7")] {
+        let added = good(counter.increment_float(add_float(amount, None))).await;
+        assert_eq!((&added.value[..], added.ttl_ms), (sum, None));
+        let found = good(counter.get_float(float())).await;
+        assert_eq!((found.value, found.version), (added.value, added.version));
+    }
+    let refused = is(Code::FailedPrecondition, "not_a_number");
+    assert_eq!(failed(counter.get(get())).await, refused);
+    let adding = counter.increment(add(Some(1), None, None));
+    assert_eq!(failed(adding).await, refused);
+    for (amount, code) in [("", "missing_field"), ("x", "invalid_increment")] {
+        let refused = failed(counter.increment_float(add_float(amount, None))).await;
+        assert_eq!(refused, is(Code::InvalidArgument, code), "{amount}");
+    }
+    let condition = failed(counter.increment_float(add_float("1", absent()))).await;
+    assert_eq!(condition, is(Code::Aborted, "precondition_failed"));
+    good(counter.increment_float(add_float("9.7", None))).await;
+    assert_eq!(good(counter.get(get())).await.value, 0);
+    assert!(good(counter.delete(delete())).await.deleted);
 }
 
 pub(crate) async fn flag(channel: &Channel, stem: &str) {

@@ -43,6 +43,39 @@ async fn it_counts_from_zero_up_and_down() {
 }
 
 #[tokio::test]
+async fn a_counter_may_have_a_fraction() {
+    let door = TestDoor::open().await;
+    let shown = |value: &str| shown("pi", 0).replace(":0,", &format!(":{value},"));
+    for (query, status, answer) in [
+        ("increment_float=0.1", 200, "0.1"),
+        ("increment_float=0.2", 200, "0.3"),
+        ("increment=1", 409, "not_a_number"),
+        ("increment_float=-1e1", 200, "-9.7"),
+        ("increment_float=9.7", 200, "0"),
+        ("increment=3", 200, "3"),
+        ("increment_float=0.14159", 200, "3.14159"),
+        ("increment_float=1e400", 400, "invalid_parameter"),
+        ("increment_float=abc", 400, "invalid_parameter"),
+        ("increment_float=", 400, "invalid_parameter"),
+        ("increment_float=1&increment=1", 400, "invalid_parameter"),
+        ("increment_float=1&ttl=5", 400, "invalid_parameter"),
+    ] {
+        let told = add(&door, "pi", query).await;
+        assert_eq!(told.0, status, "{query}: {told:?}");
+        match status {
+            200 => assert_eq!(told.1, shown(answer), "{query}"),
+            _ => assert!(told.1.contains(answer), "{query}: {told:?}"),
+        }
+    }
+    assert_eq!(door.get("/counters/pi").await.body, shown("3.14159"));
+    let body = door
+        .send("PUT", "/counters/pi?increment_float=1", "{}")
+        .await;
+    assert_eq!((body.status, &body.error()[..]), (400, "unexpected_body"));
+    door.close().await;
+}
+
+#[tokio::test]
 async fn odd_names_are_themselves() {
     let door = TestDoor::open().await;
     let names = [

@@ -383,6 +383,12 @@ impl Done {
         }
     }
 
+    /// The text of a number.
+    pub(super) fn text(self) -> Result<String, Status> {
+        let text = self.bytes()?.ok_or_else(status::unexpected)?;
+        String::from_utf8(text.into()).map_err(|_| status::unexpected())
+    }
+
     /// Values in order, all of them there; nothing is none.
     pub(super) fn items(self) -> Result<Vec<Bytes>, Status> {
         match self.answer {
@@ -476,6 +482,22 @@ pub(super) fn required<T>(field: Option<T>, name: &str) -> Result<T, Status> {
         let message = format!("the field {name} is required");
         status::invalid("missing_field", message)
     })
+}
+
+/// The text of a number, which may have a fraction.
+pub(super) fn number(amount: String) -> Result<Bytes, Status> {
+    /// Longer texts are no numbers.
+    const AMOUNT_BYTES_MAX: usize = 256;
+    let amount = required(Some(amount).filter(|amount| !amount.is_empty()), "amount")?;
+    let known = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    let is_number = amount.len() <= AMOUNT_BYTES_MAX
+        && amount.bytes().all(known)
+        && amount.parse().is_ok_and(f64::is_finite);
+    if is_number {
+        return Ok(amount.into());
+    }
+    let message = "amount is the text of a number, such as 0.1 or -3e10";
+    Err(status::invalid("invalid_increment", message))
 }
 
 /// The text of a version, or of none.

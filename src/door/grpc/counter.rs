@@ -2,9 +2,10 @@
 
 use tonic::{Request, Response, Status};
 
-use super::call::{COUNTERS, Call, Put, Services, condition, required, ttl, version};
+use super::call::{COUNTERS, Call, Put, Services, condition, number, required, ttl, version};
 use super::{status, v1};
-use crate::command::{Command, EntryRef, Kind, counter};
+use crate::command::string::Operation;
+use crate::command::{self, Command, EntryRef, Kind, counter};
 
 fn value(entry: Option<EntryRef<'_>>) -> Result<i64, Status> {
     counter::value(entry).map_err(|error| status::router(error.into()))
@@ -23,6 +24,39 @@ impl v1::counter_server::Counter for Services {
             value: value(entry.map(|entry| entry.as_ref()))?,
             version: version(entry),
             ttl_ms: call.ttl_ms(entry.and_then(|entry| entry.expires_at)),
+        })
+    }
+
+    async fn get_float(
+        &self,
+        request: Request<v1::CounterGetFloatRequest>,
+    ) -> Result<Response<v1::CounterGetFloatResponse>, Status> {
+        let (call, asked) = Call::begin(self, request)?;
+        let (entry, _) = call.get(call.key(COUNTERS, asked.key)?).await?;
+        let entry = entry.as_ref();
+        let value = counter::standing(entry.map(|entry| entry.as_ref()));
+        let value = value.map_err(|error| status::router(error.into()))?;
+        call.answer(v1::CounterGetFloatResponse {
+            value: String::from_utf8_lossy(value).into_owned(),
+            version: version(entry),
+            ttl_ms: call.ttl_ms(entry.and_then(|entry| entry.expires_at)),
+        })
+    }
+
+    async fn increment_float(
+        &self,
+        request: Request<v1::CounterIncrementFloatRequest>,
+    ) -> Result<Response<v1::CounterIncrementFloatResponse>, Status> {
+        let (call, asked) = Call::begin(self, request)?;
+        let key = call.key(COUNTERS, asked.key)?;
+        let add = Operation::IncrementFloat(number(asked.amount)?);
+        let add = command::Operation::String(add);
+        let done = call.change(key, add, asked.condition).await?;
+        let (version, expires_at) = (done.version(), done.expires_at());
+        call.owe(v1::CounterIncrementFloatResponse {
+            value: done.text()?,
+            version,
+            ttl_ms: call.ttl_ms(expires_at),
         })
     }
 

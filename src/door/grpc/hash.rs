@@ -1,15 +1,11 @@
 //! `Hash`: fields with a value each.
 
-use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
-use super::call::{Call, Done, HASHES, SCAN_COUNT, Services, required, some};
+use super::call::{Call, Done, HASHES, SCAN_COUNT, Services, number, required, some};
 use super::{status, v1};
 use crate::command::hash::Operation;
 use crate::command::{self, Answer};
-
-/// Longer texts are no numbers.
-const AMOUNT_BYTES_MAX: usize = 256;
 
 fn operation(operation: Operation) -> command::Operation {
     command::Operation::Hash(operation)
@@ -22,20 +18,6 @@ fn entries(done: Done) -> Result<Vec<v1::HashEntry>, Status> {
     };
     let entry = |(field, value)| v1::HashEntry { field, value };
     Ok(pairs.into_iter().map(entry).collect())
-}
-
-/// The text of a number, which may have a fraction.
-fn number(amount: String) -> Result<Bytes, Status> {
-    let amount = required(Some(amount).filter(|amount| !amount.is_empty()), "amount")?;
-    let known = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
-    let is_number = amount.len() <= AMOUNT_BYTES_MAX
-        && amount.bytes().all(known)
-        && amount.parse().is_ok_and(f64::is_finite);
-    if is_number {
-        return Ok(amount.into());
-    }
-    let message = "amount is the text of a number, such as 0.1 or -3e10";
-    Err(status::invalid("invalid_increment", message))
 }
 
 #[tonic::async_trait]
@@ -189,8 +171,7 @@ impl v1::hash_server::Hash for Services {
         let by = number(asked.amount)?;
         let add = operation(Operation::IncrementFloat(asked.field, by));
         let done = call.change(key, add, asked.condition).await?;
-        let sum = done.bytes()?.ok_or_else(status::unexpected)?;
-        let value = String::from_utf8(sum.into()).map_err(|_| status::unexpected())?;
+        let value = done.text()?;
         call.owe(v1::HashIncrementFloatResponse { value })
     }
 

@@ -49,7 +49,7 @@ const READ: Kind = once(Need::Read);
 const WRITE: Kind = once(Need::Write);
 
 /// All of them, in the order of their paths.
-pub(super) static METHODS: [Method; 70] = [
+pub(super) static METHODS: [Method; 72] = [
     method("/grpc.health.v1.Health/Check", ASK),
     method(
         "/grpc.health.v1.Health/Watch",
@@ -71,7 +71,9 @@ pub(super) static METHODS: [Method; 70] = [
     method("/smache.v1.Commands/Stream", lasting(Need::Read, true)),
     method("/smache.v1.Counter/Delete", WRITE),
     method("/smache.v1.Counter/Get", READ),
+    method("/smache.v1.Counter/GetFloat", READ),
     method("/smache.v1.Counter/Increment", WRITE),
+    method("/smache.v1.Counter/IncrementFloat", WRITE),
     method("/smache.v1.Counter/Set", WRITE),
     method("/smache.v1.Flag/Delete", WRITE),
     method("/smache.v1.Flag/Get", READ),
@@ -221,6 +223,7 @@ mod tests {
             "Fields",
             "Get",
             "GetAll",
+            "GetFloat",
             "GetMany",
             "Index",
             "Length",

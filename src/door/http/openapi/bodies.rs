@@ -136,9 +136,10 @@ pub(super) struct Counter {
     /// The same again.
     #[schema(example = "visits")]
     key: String,
-    /// What the counter stands at: a whole number of 64 bits, beyond what JavaScript counts exactly.
+    /// What the counter stands at: a whole number of 64 bits, beyond what JavaScript counts exactly, or
+    /// one with a fraction.
     #[schema(example = 42)]
-    value: i64,
+    value: f64,
     /// The node that owns the key.
     #[schema(example = "smache@localhost")]
     node: String,

@@ -26,11 +26,13 @@ pub(super) fn get_counter() {}
 /// Add to a counter
 ///
 /// One without a value is made, and counted from 0. The time to live of one that is there stays as it
-/// is. A sum beyond 64 bits is refused, and the counter stays as it is.
+/// is. A sum beyond 64 bits is refused, and the counter stays as it is. With `increment_float` the sum
+/// may have a fraction; whole numbers cannot be added to it any more until it has none.
 #[utoipa::path(put, path = "/counters/{key}", tag = "counters",
     params(
         Named, Write,
         ("increment" = Option<i64>, Query, description = "What to add; negative to subtract. In the query or in the body"),
+        ("increment_float" = Option<f64>, Query, description = "What to add in decimal, alone, and only in the query"),
         FirstLife,
     ),
     request_body(content((Increment = "application/json"))),

@@ -4,7 +4,10 @@
 //! the others: with a misspelt `ttl` a value would live for ever, with a misspelt `item` a whole set
 //! would be deleted.
 
+use bytes::Bytes;
+
 use crate::command::counter;
+use crate::command::json::{self, Type};
 
 use super::super::failure::Failure;
 use super::super::{query, ttl};
@@ -110,6 +113,22 @@ pub(super) fn invalid(name: &str, wanted: &str, found: &str) -> Failure {
     Failure::bad("invalid_parameter", message)
 }
 
+/// A number that may have a fraction, as JSON writes it.
+pub(super) fn fraction(name: &str, text: &str) -> Result<Bytes, Failure> {
+    const BYTES_MAX: usize = 256;
+    let json = Bytes::copy_from_slice(text.as_bytes());
+    let is_number = json::compact(&json, 0).is_ok_and(|json| json::type_of(&json) == Type::Number)
+        && text.len() <= BYTES_MAX
+        && text.parse().is_ok_and(f64::is_finite);
+    if is_number {
+        Ok(json)
+    } else {
+        let found: String = text.chars().take(64).collect();
+        let wanted = "is a number without plus or leading zeros";
+        Err(invalid(name, wanted, &found))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +192,22 @@ mod tests {
             failure.message,
             "unknown parameter \"a\"; there are none here"
         );
+    }
+
+    #[test]
+    fn numbers_may_have_a_fraction() {
+        for text in ["1.5", "-0.1", "1e3", "0.0", "9223372036854775808"] {
+            assert_eq!(fraction("increment", text).unwrap(), text);
+        }
+        let long = "1".repeat(300);
+        for text in [
+            "", "+1", "01", ".5", "1.", "nan", "inf", "1e999", " 1", "true", &long,
+        ] {
+            assert_eq!(
+                fraction("increment", text).unwrap_err().code,
+                "invalid_parameter",
+                "{text}"
+            );
+        }
     }
 }

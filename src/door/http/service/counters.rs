@@ -1,7 +1,8 @@
 //! Counters: `/counters/{key}`.
 //!
 //! A counter without a value is not a miss: it stands at 0. `PUT` adds, it does not set; what adds is
-//! [`command::counter`](crate::command::counter), on the owner of the key.
+//! [`command::counter`](crate::command::counter), on the owner of the key, or, to numbers with a
+//! fraction, [`command::string`](crate::command::string).
 
 use http::{Method, Response};
 
@@ -10,11 +11,14 @@ use super::super::condition::write_condition;
 use super::super::failure::Failure;
 use super::super::front::Call;
 use super::super::idempotency;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, fraction};
 use super::given::{self, Fields, Given, Written};
-use super::{Target, confirm, delete, is_read, shown, stored, tell, whole};
-use crate::command::{Command, Entry, counter};
+use super::{Target, change, confirm, delete, is_read, no_body, shown, stored, tell, whole};
+use crate::command::{Answer, Command, Entry, Operation, counter, string};
 use crate::router;
+
+/// What is added in decimal.
+const FLOAT: &str = "increment_float";
 
 pub(super) async fn answer<B: Incoming>(
     call: &mut Call,
@@ -27,7 +31,7 @@ pub(super) async fn answer<B: Incoming>(
             call,
             &target,
             &facts,
-            shown::number("value", value(entry.as_ref())?),
+            shown::raw("value", value(entry.as_ref())?),
         );
     }
     if call.parts.method == Method::DELETE {
@@ -36,8 +40,9 @@ pub(super) async fn answer<B: Incoming>(
     increment(call, &target, body).await
 }
 
-fn value(entry: Option<&Entry>) -> Result<i64, Failure> {
-    Ok(counter::value(entry.map(Entry::as_ref)).map_err(router::Error::from)?)
+/// What it stands at, as JSON.
+fn value(entry: Option<&Entry>) -> Result<&[u8], Failure> {
+    Ok(counter::standing(entry.map(Entry::as_ref)).map_err(router::Error::from)?)
 }
 
 async fn increment<B: Incoming>(
@@ -45,7 +50,13 @@ async fn increment<B: Incoming>(
     target: &Target,
     body: B,
 ) -> Result<Response<Body>, Failure> {
-    let arguments = Arguments::of(call.parts.uri.query(), &["increment", "ttl"])?;
+    let known = ["increment", FLOAT, "ttl"];
+    let arguments = Arguments::of(call.parts.uri.query(), &known)?;
+    if let Some(by) = arguments.one(FLOAT)? {
+        arguments.only(FLOAT, &[FLOAT])?;
+        no_body(&body)?;
+        return increment_float(call, target, by).await;
+    }
     let depth_max = call.context().config.json_depth_max;
     let (given, _hold) = given::read(call, body).await?;
     let addition = Addition::of(&arguments, given, depth_max)?;
@@ -57,8 +68,23 @@ async fn increment<B: Incoming>(
     };
     let id = idempotency::operation(&call.parts.headers, &target.key)?;
     let (entry, facts) = stored(call.context().execute_once(&command, id).await?)?;
-    let sum = shown::number("value", value(Some(&entry))?);
+    let sum = shown::raw("value", value(Some(&entry))?);
     Ok(confirm(call, target, &facts, sum))
+}
+
+/// Adds a number that may have a fraction, in decimal.
+async fn increment_float(
+    call: &mut Call,
+    target: &Target,
+    by: &str,
+) -> Result<Response<Body>, Failure> {
+    let by = fraction(FLOAT, by)?;
+    let operation = Operation::String(string::Operation::IncrementFloat(by));
+    let (answer, facts) = change(call, target, operation).await?;
+    let Answer::Bytes(sum) = answer else {
+        return Err(Failure::unexpected());
+    };
+    Ok(confirm(call, target, &facts, shown::raw("value", &sum)))
 }
 
 /// What a `PUT` says.

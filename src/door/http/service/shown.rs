@@ -45,6 +45,18 @@ pub(super) fn number(name: &'static str, number: i64) -> Shown<impl FnOnce(&mut 
     }
 }
 
+/// A member that is JSON already.
+pub(super) fn raw<'a>(name: &'static str, json: &'a [u8]) -> Shown<impl FnOnce(&mut Vec<u8>) + 'a> {
+    Shown {
+        bytes: name.len() + json.len() + 4,
+        members: move |out: &mut Vec<u8>| {
+            name_member(name, out);
+            out.extend_from_slice(json);
+            out.push(b',');
+        },
+    }
+}
+
 /// A name that the request gave, and what is found there, which is JSON already.
 pub(super) fn found<'a>(
     names: (&'static str, &'static str),
