@@ -49,6 +49,7 @@ mod session;
 mod sets;
 mod strings;
 mod table;
+mod transaction;
 mod typed;
 
 pub(in crate::door) use self::read::{Reader, Token};

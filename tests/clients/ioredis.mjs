@@ -70,7 +70,9 @@ const automatic = connect(second, { enableAutoPipelining: true });
 const got = await patient("pipelines by itself", Promise.all(range(1_000).map((n) => automatic.get(`p:${n}`))));
 assert.deepEqual(got, range(1_000).map(String));
 automatic.disconnect();
-done("pipelines");
+await refused("a transaction", /EXECABORT/, one.multi().set("t", 1).exec());
+assert.equal(await one.get("t"), null);
+done("pipelines, and that there are no transactions");
 
 async function collect(stream) {
   const found = new Set();

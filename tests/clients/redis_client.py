@@ -135,6 +135,9 @@ def pipelines(one, other):
     assert found[0] == "7" and isinstance(found[1], redis.ResponseError), found
     assert found[2:] == [8, True], found
     assert one.dbsize() >= 1_001
+    # There are no transactions: nothing of one is done, and the client says why.
+    refused(redis.ResponseError, "there are no transactions", one.pipeline().set("t", 1).get("t").execute)
+    assert other.get("t") is None and one.set("t", 2) is True
 
 
 def scans(one, other):

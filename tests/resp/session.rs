@@ -76,6 +76,41 @@ async fn replies_can_be_done_without() {
 }
 
 #[tokio::test]
+async fn a_transaction_is_refused_and_nothing_of_it_done() {
+    let node = node(Config::default()).await;
+    let mut client = client_of(&node).await;
+    let refused = |name: &str| {
+        format!(
+            "-ERR there are no transactions here, and '{name}' was not carried out: send it without \
+             MULTI, in a pipeline if there are several\r\n"
+        )
+    };
+    let abort = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    // All at once, as pipelines of clients come.
+    client
+        .send("SET a 1\r\nMULTI\r\nINCR a\r\nCLIENT ID\r\nEXEC\r\nINCR a\r\n")
+        .await;
+    let (incr, id) = (refused("incr"), refused("client|id"));
+    for reply in ["+OK\r\n", "+OK\r\n", &incr, &id, abort, ":2\r\n"] {
+        assert_eq!(client.reply().await, reply);
+    }
+    for (line, reply) in [
+        ("EXEC", "-ERR EXEC without MULTI\r\n"),
+        ("DISCARD", "-ERR DISCARD without MULTI\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("MULTI", "-ERR MULTI calls can not be nested\r\n"),
+        ("DISCARD", "+OK\r\n"),
+        ("GET a", "$1\r\n2\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("RESET", "+RESET\r\n"),
+        ("GET a", "$1\r\n2\r\n"),
+    ] {
+        assert_eq!(client.line(line).await, reply, "{line}");
+    }
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn connections_are_listed_and_ended() {
     let node = node(Config::default()).await;
     let mut one = client_of(&node).await;

@@ -136,6 +136,7 @@ fn categories(entry: &Entry) -> Vec<&'static str> {
         (spec.flags.has(Flags::BLOCKING), "@blocking"),
         (spec.flags.has(Flags::DANGEROUS), "@dangerous"),
         (group("connection"), "@connection"),
+        (group("transactions"), "@transaction"),
     ];
     let set = categories
         .into_iter()

@@ -22,7 +22,7 @@ use super::session::Session;
 use super::table::{Entry, Flags};
 use crate::access::{Refused, Role};
 
-/// Commands of the connection's group that do without one.
+/// Commands of a connection's groups that do without one.
 const WITHOUT_CONNECTION: [&str; 2] = ["ping", "echo"];
 
 /// What came of a command.
@@ -120,7 +120,8 @@ impl Door {
     /// Whether it can be carried out without a connection, and yet.
     fn check(&self, entry: &Entry) -> Result<(), Refusal> {
         let flags = entry.spec.flags;
-        let is_own = entry.group == "connection" && !WITHOUT_CONNECTION.contains(&entry.spec.name);
+        let is_own = matches!(entry.group, "connection" | "transactions")
+            && !WITHOUT_CONNECTION.contains(&entry.spec.name);
         let name = &entry.name;
         if is_own || name.ends_with("subscribe") {
             return Err(Refusal::text(format!(

@@ -13,6 +13,7 @@ use super::pubsub::Listening;
 use super::reply::{Out, Protocol};
 use super::request::Arguments;
 use super::table::{Entry, Flags, Spec};
+use super::transaction;
 use crate::access::{Access, Pass, Role};
 
 /// The version of Redis whose commands are spoken, as clients ask for it.
@@ -101,6 +102,8 @@ pub(super) struct Session {
     pub(super) published: usize,
     /// The present reply is written although the client wants none.
     pub(super) aloud: bool,
+    /// Whether it is between `MULTI` and `EXEC`.
+    pub(super) in_transaction: bool,
     /// The token that the client has shown.
     pass: Option<Pass>,
 }
@@ -115,6 +118,7 @@ impl Session {
             listening: None,
             published: 0,
             aloud: false,
+            in_transaction: false,
             pass: None,
         }
     }
@@ -145,6 +149,9 @@ impl Session {
         }
         if let Some(_listening) = &self.listening {
             self.check_listening(entry)?;
+        }
+        if self.in_transaction {
+            transaction::check(entry)?;
         }
         let early = entry.spec.flags.has(Flags::EARLY);
         if !early && !shared.context.readiness.serves() {
@@ -277,6 +284,7 @@ fn reset(call: Call<'_>, _arguments: Arguments<'_>) -> Answered {
             ..About::default()
         };
     });
+    call.session.in_transaction = false;
     call.session.pass = None;
     call.session.speak(Protocol::Resp2, call.out);
     call.out.simple("RESET");

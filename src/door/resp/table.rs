@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use super::call::Run;
 use super::{
     client, command, config, hashes, info, json, keys, lists, object, pubsub, scan, server,
-    session, sets, strings,
+    session, sets, strings, transaction,
 };
 use crate::access::Need;
 
@@ -24,6 +24,7 @@ pub(super) static GROUPS: &[Group] = &[
     Group::new("bitmap", strings::bits::COMMANDS),
     Group::new("connection", session::COMMANDS),
     Group::new("connection", client::COMMANDS),
+    Group::new("transactions", transaction::COMMANDS),
     Group::new("server", server::COMMANDS),
     Group::new("server", object::SERVER_COMMANDS),
     Group::new("server", info::COMMANDS),
