@@ -209,6 +209,29 @@ async fn replies_have_their_share_of_the_memory() {
 }
 
 #[tokio::test]
+async fn a_stream_that_waits_holds_no_memory() {
+    let door = TestDoor::open().await;
+    let mut raw = Raw::connect(door.address).await;
+    let (response, mut body) = raw.begin("/smache.v1.Commands/Stream", &[]).await;
+    let long = framed(&command(&[b"SET", b"k", &vec![b'x'; 60_000]]));
+    // With the beginning of the next one.
+    let both = [&long[..], &framed(&line("PING"))[..3]].concat();
+    body.send_data(both.into(), false).unwrap();
+    let response = patient("an answer", response).await.unwrap();
+    let mut told = response.into_body();
+    let reply = patient("a reply", told.data()).await.unwrap().unwrap();
+    assert!(reply.ends_with(b"OK"), "{reply:?}");
+    patient("the memory to come back", async {
+        while door.figure("smache_http_held_bytes").await > 100.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop((body, told));
+    door.close().await;
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_what_cannot_be_read_and_when_the_node_stops() {
     let config = Config {
         body_bytes_max: 200_000,

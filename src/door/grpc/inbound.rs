@@ -19,7 +19,7 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 use tonic::{Code, Status};
 
 use super::{status, v1};
-use crate::door::hold::Hold;
+use crate::door::hold::{Hold, LARGE_BYTES};
 use crate::door::http::{Failure, Incoming, Pace, Shared, collect, next_piece};
 
 /// What stands before a message: whether it is compressed, and its length.
@@ -202,6 +202,7 @@ struct Messages<B> {
 impl<B: Incoming> Messages<B> {
     /// The next whole message with its prefix; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        self.forget()?;
         let mut pace = Pace::new(self.shared.context.config.idle_timeout);
         loop {
             if let Some(claimed) = claimed(&self.rest) {
@@ -231,6 +232,16 @@ impl<B: Incoming> Messages<B> {
             self.hold.set(wanted).map_err(status::failure)?;
             self.rest.extend_from_slice(piece.chunk());
         }
+    }
+
+    /// The message before is done with: what it took is free again, however long the next one takes
+    /// to come.
+    fn forget(&mut self) -> Result<(), Status> {
+        // What is left of a long one's buffer would be kept with the few bytes behind it.
+        if self.rest.capacity() >= LARGE_BYTES {
+            self.rest = BytesMut::from(&self.rest[..]);
+        }
+        self.hold.set(self.rest.len()).map_err(status::failure)
     }
 
     /// The next piece, however long it takes.
