@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, AsyncIter, ErrorKind, RedisResult, ServerErrorKind};
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, AsyncIter, ErrorKind, RedisResult, ServerErrorKind,
+};
 use smache::Smache;
 use smache::config::Config;
 
-use crate::client::patient;
+use crate::client::{PATIENCE, patient};
 use crate::{cluster, node};
 
 async fn connection(node: &Smache, protocol: &str) -> MultiplexedConnection {
     let address = node.resp_address().unwrap();
     let url = format!("redis://{address}/0?protocol={protocol}");
     let client = redis::Client::open(url).unwrap();
-    let connection = client.get_multiplexed_async_connection();
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
     patient("a connection", connection).await.unwrap()
 }
 
