@@ -149,6 +149,7 @@ def commands(one, other):
     assert other.call("Commands/Run", **words("GET said")) == {"bytes": text("hello")}
     refused(grpc.StatusCode.FAILED_PRECONDITION, "WRONGTYPE", lambda: one.call("Commands/Run", **words("LLEN said")))
     refused(grpc.StatusCode.UNIMPLEMENTED, "ERR", lambda: one.call("Commands/Run", **words("NOSUCH")))
+    assert one.call("Commands/Run", **words("PUBLISH nobody hello")) == {"integer": "0"}
     lines = ["HSET of:h f v", "INCR of:h", "HGETALL of:h", *(f"RPUSH of:l {n}" for n in range(300))]
     told = list(other.stream("Commands/Stream", map(words, lines)))
     assert [reply.get("integer") for reply in told[3:]] == [str(n + 1) for n in range(300)], told

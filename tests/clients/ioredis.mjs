@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Redis } from "ioredis";
-import { done, nodes, patient, refused } from "./harness.mjs";
+import { Queue, done, nodes, patient, refused } from "./harness.mjs";
 
 const [first, second, guarded, authority, writer, reader] = nodes;
 
@@ -85,6 +85,27 @@ assert.deepEqual(await patient("a scan", collect(other.scanStream({ match: "p:*"
 assert.deepEqual(await patient("a scan", collect(one.scanStream({ type: "hash" }))), new Set(["h"]));
 assert.equal((await patient("a scan", collect(one.sscanStream("m", { count: 50 })))).size, 1_000);
 done("scans");
+
+const listener = connect(second);
+const told = new Queue();
+listener.on("message", (channel, message) => told.push([channel, message]));
+listener.on("pmessage", (pattern, channel, message) => told.push([pattern, channel, message]));
+assert.equal(await patient("a subscription", listener.subscribe("news", "other")), 2);
+assert.equal(await patient("a subscription", listener.psubscribe("n*s")), 3);
+for (const n of range(100)) {
+  await one.publish("news", `${n}`);
+  const found = [await told.take("a message"), await told.take("a message")];
+  const wanted = [
+    ["n*s", "news", `${n}`],
+    ["news", `${n}`],
+  ];
+  assert.deepEqual(found.sort((a, b) => b.length - a.length), wanted);
+}
+assert.equal(await listener.unsubscribe("news", "other"), 1);
+assert.equal(await listener.punsubscribe(), 0);
+assert.equal(await listener.get("s"), "v");
+listener.disconnect();
+done("messages");
 
 // A connection that the node closes is opened anew, and what was sent meanwhile is carried out.
 const id = await one.client("ID");

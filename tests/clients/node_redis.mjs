@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createClient, createClientPool } from "@redis/client";
 import documents from "@redis/json";
-import { done, nodes, patient, refused } from "./harness.mjs";
+import { Queue, done, nodes, patient, refused } from "./harness.mjs";
 
 // It is a module of the older kind.
 const json = documents.default;
@@ -54,6 +54,19 @@ for (const RESP of [2, 3]) {
   assert.equal(found.size, 1_000);
   const pipeline = one.multi().get("p:1").incr("p:2").hLen("h");
   assert.deepEqual(await patient("a pipeline", pipeline.execAsPipeline()), ["1", 3, 2]);
+  const listener = await connect(`redis://${second}`, { RESP });
+  const told = new Queue();
+  await patient("a subscription", listener.subscribe("news", (message, channel) => told.push([channel, message])));
+  await patient("a subscription", listener.pSubscribe("o*r", (message, channel) => told.push([channel, message])));
+  for (const channel of ["news", "other"]) {
+    await one.publish(channel, `to ${channel}`);
+    assert.deepEqual(await told.take("a message"), [channel, `to ${channel}`]);
+  }
+  await patient("the end of it", listener.unsubscribe("news"));
+  await patient("the end of it", listener.pUnsubscribe("o*r"));
+  assert.equal(await listener.get("s"), "v");
+  listener.destroy();
+
   one.destroy();
   await other.close();
   done(`RESP${RESP}`);

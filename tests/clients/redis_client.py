@@ -149,6 +149,36 @@ def scans(one, other):
     assert other.randomkey() is not None
 
 
+def messages(one, other):
+    with other.pubsub() as listener:
+
+        def told():
+            # What it is told by hand may come before the rest is there.
+            while (message := listener.get_message(timeout=PATIENCE)) is None:
+                pass
+            return message["type"], message["pattern"], message["channel"], message["data"]
+
+        listener.subscribe("news", "other")
+        listener.psubscribe("n?ws")
+        assert [told() for _ in range(3)] == [
+            ("subscribe", None, "news", 1),
+            ("subscribe", None, "other", 2),
+            ("psubscribe", None, "n?ws", 3),
+        ]
+        # Who has heard that it listens misses nothing of what follows, on whatever node.
+        for n in range(100):
+            one.publish("news", n)
+            found = {told(), told()}
+            assert found == {("message", None, "news", str(n)), ("pmessage", "n?ws", "news", str(n))}, found
+        assert other.publish("other", "here") == 1 and told() == ("message", None, "other", "here")
+        assert set(other.pubsub_channels()) == {"news", "other"} and other.pubsub_numpat() == 1
+        assert other.pubsub_numsub("news", "none") == [("news", 1), ("none", 0)]
+        listener.unsubscribe()
+        assert {told()[2], told()[2]} == {"news", "other"}
+        one.publish("news", "last")
+        assert told() == ("pmessage", "n?ws", "news", "last")
+
+
 def pools():
     pool = redis.ConnectionPool(max_connections=3, decode_responses=True, **place(first))
     clients = [redis.Redis(connection_pool=pool) for _ in range(3)]
@@ -174,6 +204,12 @@ async def together():
     assert len([field async for field in client.hscan_iter("async:h", count=50)]) == 500
     assert {key async for key in client.scan_iter("async*")} == {"async", "async:h"}
     assert await client.json().set("async:d", "$", {"a": 1}) and await client.json().get("async:d") == {"a": 1}
+    async with client.pubsub() as listener:
+        await listener.subscribe("async")
+        told = aiter(listener.listen())
+        assert (await anext(told))["type"] == "subscribe"
+        await asyncio.gather(*(client.publish("async", n) for n in range(50)))
+        assert {(await anext(told))["data"] for _ in range(50)} == set(map(str, range(50)))
     await client.aclose()
     await pool.disconnect()
 
@@ -204,7 +240,7 @@ def main():
             redis.Redis(decode_responses=True, protocol=protocol, **place(address)) for address in (first, second)
         )
         one.flushall()
-        for part in (greeting, strings, collections, documents, pipelines, scans):
+        for part in (greeting, strings, collections, documents, pipelines, scans, messages):
             part(one, other)
             print(f"  RESP{protocol}: {part.__name__}")
         one.close()

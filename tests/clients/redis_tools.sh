@@ -83,6 +83,13 @@ has "--bigkeys" "$big" 'Sampled 5006 keys in the keyspace!'
 has "--bigkeys" "$big" 'has 500 members'
 done_with "pipes and scans"
 
+timeout 30 stdbuf -oL redis-cli -h "${second%:*}" -p "${second#*:}" --csv psubscribe 'n?ws' >"$directory/heard" &
+pids+=("$!")
+until_true "the subscription is confirmed" grep -q '^"psubscribe","n?ws",1' "$directory/heard"
+cli publish news 'hello, listener' >/dev/null
+until_true "the message comes" grep -q '^"pmessage","n?ws","news","hello, listener"' "$directory/heard"
+done_with "messages"
+
 # Tools that go on until they are stopped, or for a time that they are given.
 has "--latency" "$(timeout 20 redis-cli -h "${first%:*}" -p "${first#*:}" --latency -i 1 --csv)" ','
 stat=$(timeout 20 stdbuf -oL redis-cli -h "${first%:*}" -p "${first#*:}" --stat -i 0.1 | head -n 4 || true)
