@@ -145,10 +145,15 @@ fn report(error: &anyhow::Error) -> ExitCode {
 
 /// Writes a result. A reader that has gone, as in `smache get k | head -1`, is no failure.
 fn print(bytes: &[u8]) -> io::Result<()> {
+    deliver(bytes).map(|_| ())
+}
+
+/// Writes a part of a result. False if its reader has gone, so that no more need be made.
+fn deliver(bytes: &[u8]) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true),
     }
 }
 

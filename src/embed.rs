@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::cluster::transport::memory::Network;
-use crate::command::{Command, Condition, Entry, Kind, Reply, counter, json};
+use crate::command::{Command, Condition, Entry, Kind, Reply, counter, json, show};
 use crate::config::policy::Acknowledge;
 use crate::config::{Config, Secret, Uplink};
 use crate::key::{self, Key};
@@ -37,6 +37,9 @@ pub enum Error {
     /// The value is JSON that is not accepted: too deep, most likely.
     #[error(transparent)]
     Json(#[from] json::Error),
+    /// The time to live is none; nothing changed.
+    #[error("a time to live is at least 1 ms; without one a value lives for ever")]
+    Ttl,
     /// The condition of the call did not hold; nothing changed.
     #[error("the condition does not hold: the present version is {}", present(.0))]
     Condition(Option<Version>),
@@ -97,7 +100,7 @@ impl Smache {
         Builder::default()
     }
 
-    /// The value of a key; `None` if there is none.
+    /// The value of a key, as JSON whatever its type; `None` if there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -116,19 +119,16 @@ impl Smache {
         &self,
         key: impl AsRef<[u8]>,
     ) -> Result<Option<Versioned<T>>, Error> {
-        let answer = self
-            .execute(&Command::Get {
-                key: self.key(key)?,
-            })
-            .await?;
-        let Reply::Value(Some(entry)) = answer.reply else {
+        let (entry, owner) = self.find(key).await?;
+        let Some(entry) = entry else {
             return Ok(None);
         };
-        let value = serde_json::from_slice(&entry.data)?;
+        let mut json = Vec::with_capacity(entry.data.len());
+        show::write(entry.as_ref(), &mut json);
         Ok(Some(Versioned {
-            value,
-            version: entry.version,
-            owner: answer.owner,
+            value: serde_json::from_slice(&json)?,
+            version: entry.etag(),
+            owner,
         }))
     }
 
@@ -137,15 +137,16 @@ impl Smache {
     /// # Errors
     /// See [`Error`].
     pub async fn get_raw(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
-        match self
-            .execute(&Command::Get {
-                key: self.key(key)?,
-            })
-            .await?
-            .reply
-        {
-            Reply::Value(entry) => Ok(entry),
-            _ => Ok(None),
+        Ok(self.find(key).await?.0)
+    }
+
+    /// The value of a key, and who owns it.
+    async fn find(&self, key: impl AsRef<[u8]>) -> Result<(Option<Entry>, Arc<str>), Error> {
+        let key = self.key(key)?;
+        let answer = self.execute(&Command::Get { key }).await?;
+        match answer.reply {
+            Reply::Value(entry) => Ok((entry, answer.owner)),
+            _ => Err(router::Error::Internal.into()),
         }
     }
 
@@ -195,9 +196,10 @@ impl Smache {
     ) -> Result<Version, Error> {
         let text = Bytes::from(serde_json::to_vec(value)?);
         let data = json::compact(&text, self.node.config().json_depth_max)?;
-        let ttl_ms = options
-            .ttl
-            .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        let ttl_ms = match options.ttl.map(|ttl| ttl.as_millis()) {
+            Some(0) => return Err(Error::Ttl),
+            ttl_ms => ttl_ms.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
+        };
         let (key, condition) = (self.key(key)?, options.condition);
         let command = Command::Put {
             key,
@@ -269,7 +271,6 @@ impl Smache {
     ///
     /// # Errors
     /// As the router's.
-    #[allow(clippy::disallowed_methods)]
     pub async fn execute(&self, command: &Command) -> Result<Answer, router::Error> {
         let deadline = Instant::now() + self.node.config().request_timeout;
         self.node.router().execute(command, deadline).await
@@ -502,5 +503,53 @@ impl Builder {
         let node = Node::start(self.options).await?;
         node.ready().await?;
         Ok(Smache { node })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Expiry, Operation, lifetime, set};
+
+    async fn operate(cache: &Smache, key: &str, operation: Operation) {
+        let command = Command::Typed {
+            key: cache.key(key).unwrap(),
+            operation: Box::new(operation),
+            condition: Condition::None,
+        };
+        cache.execute(&command).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn values_of_other_types_are_json_as_well() {
+        let cache = Smache::builder().start().await.unwrap();
+        let add = set::Operation::Add(vec!["a".into()]);
+        operate(&cache, "set", Operation::Set(add)).await;
+        let members: Option<Vec<String>> = cache.get("set").await.unwrap();
+        assert_eq!(members, Some(vec!["a".to_owned()]));
+        cache.increment("sum", 5).await.unwrap();
+        assert_eq!(cache.get::<i64>("sum").await.unwrap(), Some(5));
+        cache.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_life_is_no_other_version() {
+        let cache = Smache::builder().start().await.unwrap();
+        cache.put("k", &1).await.unwrap();
+        let hour = lifetime::Operation::Expire(Expiry::In(3_600_000), Default::default());
+        operate(&cache, "k", Operation::Lifetime(hour)).await;
+        let found = cache.get_versioned::<i32>("k").await.unwrap().unwrap();
+        let unchanged = PutOptions {
+            condition: Condition::VersionIn(vec![found.version]),
+            ..PutOptions::default()
+        };
+        cache.put_with("k", &2, unchanged).await.unwrap();
+        let never = PutOptions {
+            ttl: Some(Duration::from_micros(999)),
+            ..PutOptions::default()
+        };
+        let refused = cache.put_with("k", &3, never).await;
+        assert!(matches!(refused, Err(Error::Ttl)), "{refused:?}");
+        cache.stop().await.unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every node started beside the others becomes a shard: any node answers for any key, and finds
 //! the node that owns it by itself. This crate is that node. The binary `smache` runs one behind
-//! HTTP; [`Smache`] embeds one in your own program:
+//! HTTP; [`Smache`] embeds one in your own program (and [`client`] talks to one anywhere):
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +23,8 @@
 //! A room knows the rooms below it.
 //!
 //! ```text
-//!   main, cli                    the binary: serve, status, handoff, get, put, del, load, certs
+//!   main, cli                    the binary: serve, status, handoff, run, keys, watch, get, put, load, certs
+//!   client                       the client library: one trait, over gRPC or in this process
 //!   embed                        the same node as a library
 //!        │
 //!   node                         start order, supervision, memory limit, drain
@@ -53,7 +54,8 @@
 //!   files                        what is made of files, and made anew when they change
 //! ```
 //!
-//! Three arrows do not point down. [`router`] and [`cluster`] are one floor: the router sends over
+//! Four arrows do not point down. [`embed`] hands out clients, which are of the node that it embeds.
+//! [`router`] and [`cluster`] are one floor: the router sends over
 //! the cluster's links, and what comes in over them is carried out by the router. Doors and the
 //! cluster's actor read the node's own figures ([`node::status`]), to tell them to others. Nothing
 //! from [`writer`] downwards knows of anything above it, and `table`, `command`, `key` and the

@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 use super::client::{NodeArgs, ttl, ttl_text};
 use super::{Outcome, Usage, in_colour, pretty, print, say};
 
+/// The longest value that is read; no node takes as much, unless it is told to.
+const VALUE_BYTES_MAX: u64 = 1 << 30;
+
 /// Print the value of a key.
 ///
 /// Indented on a terminal, else on one line; numbers are as they were written.
@@ -93,7 +96,8 @@ impl Get {
             .query(&[("key", &self.key)]);
         let answer = client.send(request).await?.success()?;
         let data = answer.json::<Got<'_>>()?.data.get();
-        let hit = data != "null";
+        // A document may be `null`, too: only what is there has an ETag.
+        let hit = answer.etag.is_some() || data != "null";
         if self.json {
             show(answer.json::<&RawValue>()?.get())?;
         } else if hit {
@@ -164,8 +168,13 @@ impl Del {
 fn from_stdin() -> anyhow::Result<String> {
     let mut text = String::new();
     std::io::stdin()
+        .take(VALUE_BYTES_MAX + 1)
         .read_to_string(&mut text)
         .context("standard input cannot be read")?;
+    if text.len() as u64 > VALUE_BYTES_MAX {
+        let wrong = format!("the value is longer than {VALUE_BYTES_MAX} bytes");
+        return Err(Usage(wrong).into());
+    }
     Ok(text)
 }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use self::print::Style;
 use super::client::{NodeArgs, explain};
-use super::{Outcome, Usage, in_colour, print as write, say};
+use super::{Outcome, Usage, harmless, in_colour, print as write, say};
 
 mod history;
 mod print;
@@ -109,6 +109,11 @@ fn given(words: Vec<OsString>) -> Result<Vec<Bytes>, Usage> {
         .map(|word| word.into_encoded_bytes().into())
         .collect();
     match &words[..] {
+        // No command is called so; an option is meant.
+        [option, ..] if option.starts_with(b"-") => Err(Usage(format!(
+            "{} is no option of run; right: --json, --keep-going, --no-history, and those of the node",
+            harmless(&String::from_utf8_lossy(option))
+        ))),
         [line] if line.iter().any(u8::is_ascii_whitespace) => split(line),
         _ => Ok(words),
     }
@@ -209,8 +214,10 @@ mod tests {
         assert_eq!(of(&["SET", "k", "a b"]).unwrap(), set);
         assert_eq!(of(&["SET k 'a b'"]).unwrap(), set);
         assert_eq!(of(&["PING"]).unwrap(), [&b"PING"[..]]);
-        let wrong = of(&["SET k 'a"]).unwrap_err();
-        assert!(wrong.to_string().contains("right:"), "{wrong}");
+        for words in [&["SET k 'a"][..], &["--jsonn", "PING"]] {
+            let wrong = of(words).unwrap_err();
+            assert!(wrong.to_string().contains("right:"), "{wrong}");
+        }
     }
 
     #[test]

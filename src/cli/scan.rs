@@ -9,7 +9,7 @@ use smache::client::Cache as _;
 use smache::command::show;
 
 use super::client::{NodeArgs, explain};
-use super::{Outcome, grouped, harmless, print};
+use super::{Outcome, deliver, grouped, harmless, print};
 
 /// So many bytes are gathered before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -76,7 +76,9 @@ impl Args {
                 progress.set_message(format!("{} keys", grouped(count)));
             }
             if out.len() >= WRITE_BYTES || is_terminal {
-                print(&out)?;
+                if !deliver(&out)? {
+                    return Ok(Outcome::Done);
+                }
                 out.clear();
             }
         }

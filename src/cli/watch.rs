@@ -9,7 +9,7 @@ use smache::command::show;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{NodeArgs, explain};
-use super::{Outcome, Usage, in_colour, pretty, print};
+use super::{Outcome, Usage, deliver, in_colour, pretty};
 
 /// Follow keys: print what becomes of them, a line each.
 ///
@@ -90,7 +90,9 @@ impl Args {
                 false => shown(&event, is_terminal, coloured).into_bytes(),
             };
             line.push(b'\n');
-            print(&line)?;
+            if !deliver(&line)? {
+                break;
+            }
             left -= 1;
         }
         Ok(Outcome::Done)

@@ -166,7 +166,7 @@ pub trait Cache: Send + Sync {
     {
         let key = key.to_owned();
         let deleted = self.call(Request::Delete { key, condition });
-        async move { deleted.await?.is_true() }
+        async move { deleted.await?.yes() }
     }
 
     /// The bytes of a key, as [`Cache::put_bytes`], the Redis protocol or `/kv` have written them.
@@ -300,7 +300,7 @@ pub trait Cache: Send + Sync {
         Self: Sized,
     {
         let found = self.call(Request::SetContains(key.to_owned(), bytes(&member)));
-        async move { found.await?.is_true() }
+        async move { found.await?.yes() }
     }
 
     /// All members of a set, in any order.
@@ -473,7 +473,7 @@ pub trait Cache: Send + Sync {
         Self: Sized,
     {
         let set = self.call(Request::SetLifetime(key.to_owned(), lifetime));
-        async move { set.await?.is_true() }
+        async move { set.await?.yes() }
     }
 
     /// Carries a command of the Redis protocol out. An error reply is an [`Error`].

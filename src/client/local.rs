@@ -198,7 +198,6 @@ impl Local {
         self.response(answer)
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }

@@ -145,11 +145,7 @@ impl Client {
             if fate.leaves_node {
                 self.leave(index);
             }
-            // What may have been applied is worth knowing until the end.
-            let remembered = match last.take() {
-                Some(earlier) if fate.is_untouched && Error::may_be_applied(&earlier) => earlier,
-                _ => fate.error,
-            };
+            let remembered = worth_telling(last.take(), fate.error, &request);
             let Some(pause) = pace.next(fate.is_crowded) else {
                 return Err(remembered);
             };
@@ -162,6 +158,18 @@ impl Client {
             last = Some(remembered);
             tokio::time::sleep(pause).await;
         }
+    }
+}
+
+/// Which of the errors of two attempts is told. That a write may have been applied is worth knowing
+/// until the end; of a read, why no node could be reached says more than that the time is over.
+fn worth_telling(earlier: Option<Error>, later: Error, request: &Request) -> Error {
+    match earlier {
+        Some(earlier) if earlier.may_be_applied() && !later.may_be_applied() => earlier,
+        Some(earlier @ Error::Unavailable(_)) if later == Error::Deadline && request.is_read() => {
+            earlier
+        }
+        _ => later,
     }
 }
 
@@ -350,4 +358,28 @@ fn shown(token: &str) -> Result<MetadataValue<Ascii>, Error> {
     let mut value = value.map_err(|_| wrong())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_that_says_most_is_told() {
+        let get = Request::Get("k".to_owned());
+        let delete = Request::Delete {
+            key: "k".to_owned(),
+            condition: Default::default(),
+        };
+        let lost = Error::Lost("it broke off".to_owned());
+        let away = Error::Unavailable("nobody".to_owned());
+        let told = |earlier: &Error, later: &Error, request| {
+            worth_telling(Some(earlier.clone()), later.clone(), request)
+        };
+        assert_eq!(told(&lost, &away, &delete), lost);
+        assert_eq!(told(&away, &lost, &delete), lost);
+        assert_eq!(told(&away, &Error::Deadline, &delete), Error::Deadline);
+        assert_eq!(told(&away, &Error::Deadline, &get), away);
+        assert_eq!(worth_telling(None, away.clone(), &get), away);
+    }
 }

@@ -225,7 +225,7 @@ impl Response {
         u64::try_from(self.integer()?).map_err(|_| Error::unexpected())
     }
 
-    pub(super) fn is_true(self) -> Result<bool, Error> {
+    pub(super) fn yes(self) -> Result<bool, Error> {
         Ok(self.integer()? == 1)
     }
 

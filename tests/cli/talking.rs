@@ -123,6 +123,14 @@ fn commands_are_carried_out() {
 }
 
 #[test]
+fn a_document_may_be_null() {
+    let node = Node::open();
+    assert_eq!(node.run(&["get", "k"]).code, Some(1));
+    node.prints(&["run", "JSON.SET", "k", "$", "null"]);
+    assert_eq!(node.prints(&["get", "k"]), "null\n");
+}
+
+#[test]
 fn lines_are_carried_out_until_an_error() {
     let node = Node::open();
     let lines = "SET k 1\n\n# a comment\n  INCR k  \nNOSUCH x\nINCR k\n";
@@ -221,7 +229,7 @@ fn keys_are_followed_until_ctrl_c() {
     let status = watch.child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
 
-    node.prints(&["put", "ready", "true", "--ttl", "1h"]);
+    node.prints(&["put", "ready", "{\"is\":true}", "--ttl", "1h"]);
     let json = node.prints(&["watch", "--json", "--key", "ready", "--count", "1"]);
     let event: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(event["event"], "snapshot");

@@ -93,13 +93,14 @@ async fn a_call_ends_at_its_deadline() {
     let cache = builder(&[address]).timeout(short).lazy().unwrap();
     let late = patient("an end", cache.increment("sum", 1)).await;
     assert_eq!(late, Err(Error::Deadline));
-    let refused = builder(&[nobody().await]).timeout(short).lazy().unwrap();
+    let refused = builder(&[nobody().await]).reach_within(short).lazy();
+    let refused = refused.unwrap();
     let error = patient("an end", refused.increment("sum", 1)).await;
     let Err(Error::Unavailable(text)) = error else {
         panic!("{error:?}");
     };
     assert!(text.contains(refused.address()), "{text}");
-    let connect = builder(&[nobody().await]).timeout(short).connect();
+    let connect = builder(&[nobody().await]).reach_within(short).connect();
     let error = patient("an end", connect).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
 }

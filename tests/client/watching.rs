@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use smache::client::{Cache, Change, Changes, Error, Event, PutOptions, Watch, What};
+use smache::live::{self, Topic};
 
 use crate::client::patient;
 use crate::proxy::Proxy;
@@ -69,6 +70,22 @@ async fn keys_are_followed() {
     let address = node.http_address().unwrap();
     follow(&node.client(), "local").await;
     follow(&builder(&[address]).lazy().unwrap(), "network").await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn messages_are_published() {
+    let node = node().await;
+    let cache = node.client();
+    assert_eq!(cache.publish("news", "nobody").await, Ok(0));
+    let mut subscription = node.node().router().live().subscribe().unwrap();
+    subscription.add(Topic::Channel("news".into())).unwrap();
+    assert_eq!(cache.publish("news", "hello").await, Ok(1));
+    let Some(live::Event::Message(message)) = patient("a message", subscription.next()).await
+    else {
+        panic!("no message");
+    };
+    assert_eq!(&message.payload[..], b"hello");
     node.stop().await.unwrap();
 }
 
