@@ -534,6 +534,16 @@ pub trait Cache: Send + Sync {
     }
 }
 
+impl<C: Cache + ?Sized> Cache for &C {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Response, Error>> {
+        (**self).call(request)
+    }
+
+    fn watch(&self, watch: Watch) -> Changes {
+        (**self).watch(watch)
+    }
+}
+
 impl<C: Cache + ?Sized> Cache for Arc<C> {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response, Error>> {
         (**self).call(request)

@@ -235,7 +235,7 @@ fn keys_are_followed_until_ctrl_c() {
     assert_eq!(event["event"], "snapshot");
     assert_eq!(
         (&event["key"], &event["data"]),
-        (&"ready".into(), &true.into())
+        (&"ready".into(), &serde_json::json!({"is": true}))
     );
     assert!(event["ttl_ms"].as_u64().unwrap() <= 3_600_000);
     for args in [&["watch"][..], &["watch", ""]] {

@@ -76,16 +76,20 @@ async fn keys_are_followed() {
 #[tokio::test]
 async fn messages_are_published() {
     let node = node().await;
-    let cache = node.client();
-    assert_eq!(cache.publish("news", "nobody").await, Ok(0));
+    let client = builder(&[node.http_address().unwrap()]).lazy().unwrap();
+    let all: [&dyn Cache; 2] = [&node.client(), &client];
     let mut subscription = node.node().router().live().subscribe().unwrap();
-    subscription.add(Topic::Channel("news".into())).unwrap();
-    assert_eq!(cache.publish("news", "hello").await, Ok(1));
-    let Some(live::Event::Message(message)) = patient("a message", subscription.next()).await
-    else {
-        panic!("no message");
-    };
-    assert_eq!(&message.payload[..], b"hello");
+    for cache in &all {
+        assert_eq!(cache.publish("nowhere", "nobody").await, Ok(0));
+        subscription.add(Topic::Channel("news".into())).unwrap();
+        let sent = patient("an answer", cache.publish("news", "hello")).await;
+        assert_eq!(sent, Ok(1));
+        let event = patient("a message", subscription.next()).await;
+        let Some(live::Event::Message(message)) = event else {
+            panic!("{event:?}");
+        };
+        assert_eq!(&message.payload[..], b"hello");
+    }
     node.stop().await.unwrap();
 }
 

@@ -293,7 +293,18 @@ fn words<const N: usize>(name: &'static str, arguments: [Bytes; N]) -> Vec<Bytes
 
 /// A request or an answer that came to the wrong place: a defect of this file, or of the node.
 fn astray() -> Status {
-    Status::internal("the answer does not belong to what was asked")
+    own(
+        Code::Internal,
+        "the answer does not belong to what was asked",
+    )
+}
+
+/// What this client says itself, as if a node had: another attempt would come to the same.
+fn own(code: Code, message: &str) -> Status {
+    let mut status = Status::new(code, message);
+    let error = MetadataValue::from_static("client");
+    status.metadata_mut().insert("smache-error", error);
+    status
 }
 
 /// An answer, or that there is nothing.
@@ -306,11 +317,11 @@ fn found<T>(answer: Result<tonic::Response<T>, Status>) -> Result<Option<T>, Sta
 }
 
 fn text(json: Bytes) -> Result<String, Status> {
-    String::from_utf8(json.into()).map_err(|_| Status::invalid_argument("JSON text is UTF-8"))
+    String::from_utf8(json.into()).map_err(|_| own(Code::InvalidArgument, "JSON text is UTF-8"))
 }
 
 fn ttl_ms(ttl: Duration) -> Result<u64, Status> {
-    milliseconds(ttl).map_err(|error| Status::invalid_argument(error.to_string()))
+    milliseconds(ttl).map_err(|error| own(Code::InvalidArgument, &error.to_string()))
 }
 
 fn version(text: &str) -> Result<Version, Status> {
@@ -397,6 +408,24 @@ mod tests {
         ] {
             assert_eq!(name_of(&request), None, "{request:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_not_sent_again() {
+        use super::super::retry::Fate;
+        use crate::client::Error;
+
+        let request = Request::Get("k".to_owned());
+        for status in [
+            ttl_ms(Duration::ZERO).unwrap_err(),
+            text(Bytes::from_static(b"\xff")).unwrap_err(),
+        ] {
+            let fate = Fate::of(&status, "http://there");
+            assert!(!fate.allows_another(&request), "{fate:?}");
+            assert!(matches!(fate.error, Error::InvalidArgument(_)), "{fate:?}");
+        }
+        let fate = Fate::of(&astray(), "http://there");
+        assert!(matches!(fate.error, Error::Internal(_)), "{fate:?}");
     }
 
     #[test]
