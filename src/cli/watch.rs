@@ -9,7 +9,7 @@ use smache::command::show;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{NodeArgs, explain};
-use super::{Outcome, Usage, deliver, in_colour, pretty};
+use super::{Outcome, deliver, in_colour, pretty};
 
 /// Follow keys: print what becomes of them, a line each.
 ///
@@ -20,6 +20,7 @@ use super::{Outcome, Usage, deliver, in_colour, pretty};
 Examples:
   smache watch bus:                        all keys that begin with bus:
   smache watch --key timetable bus: tram:  one key, and two prefixes
+  smache watch ''                          all keys
   smache watch --json bus: | jq .data      for programs, a JSON object a line
   smache watch --key ready --count 2       end after two lines
 
@@ -54,12 +55,8 @@ impl Args {
         };
         let (mut interrupt, mut terminate) = signals().context("signals cannot be heard")?;
         let cache = self.node.cache()?;
-        let first = self.key.first().or(self.prefix.first());
-        let Some(first) = first.filter(|_| !self.prefix.contains(&String::new())) else {
-            return Err(Usage("an empty prefix is none; right: PREFIX or --key KEY".into()).into());
-        };
         // Once a node has answered it is waited for however long it is away; before, it may be wrong.
-        let probe = cache.call(Request::Lifetime(first.clone()));
+        let probe = cache.call(Request::Lifetime("smache".to_owned()));
         let watch = Watch {
             keys: self.key.clone(),
             prefixes: self.prefix.clone(),

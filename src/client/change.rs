@@ -106,17 +106,6 @@ impl What {
             What::Evicted => "evict",
         }
     }
-
-    pub(super) fn of(name: &str) -> Option<What> {
-        let all = [
-            What::Snapshot,
-            What::Put,
-            What::Deleted,
-            What::Expired,
-            What::Evicted,
-        ];
-        all.into_iter().find(|what| what.name() == name)
-    }
 }
 
 /// A value as it is told.

@@ -238,10 +238,7 @@ fn keys_are_followed_until_ctrl_c() {
         (&"ready".into(), &serde_json::json!({"is": true}))
     );
     assert!(event["ttl_ms"].as_u64().unwrap() <= 3_600_000);
-    for args in [&["watch"][..], &["watch", ""]] {
-        let ran = node.run(args);
-        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.err);
-    }
+    assert_eq!(node.run(&["watch"]).code, Some(2));
 }
 
 #[test]

@@ -136,6 +136,11 @@ impl Fate {
         }
     }
 
+    /// Whether nothing better is to be expected.
+    pub(super) fn is_final(&self) -> bool {
+        self.is_final
+    }
+
     /// Whether the request may be sent again.
     pub(super) fn allows_another(&self, request: &Request) -> bool {
         !self.is_final && (self.is_untouched || request.is_repeatable())
