@@ -338,7 +338,7 @@ fn of_part(answer: document::Answer) -> Answer {
     match answer {
         document::Answer::Nothing => Answer::Nothing,
         document::Answer::Ok => Answer::Done,
-        document::Answer::Integer(number) => Answer::Integer(number as i64),
+        document::Answer::Integer(number) => Answer::Integer(number),
         document::Answer::Text(text) => Answer::Json(parsed(&text)),
         document::Answer::Numbers { sums, .. } => {
             let sum = |sum: &Option<Bytes>| sum.as_ref().map_or(Json::Null, |sum| parsed(sum));
