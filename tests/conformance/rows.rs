@@ -93,6 +93,7 @@ fn talk<const N: usize>(service: &'static str, rows: [(Op, Answer); N]) -> Talk 
 pub(crate) fn table() -> Vec<Talk> {
     vec![
         strings(),
+        cached(),
         parts(),
         counters(),
         floats(),
@@ -137,6 +138,28 @@ fn strings() -> Talk {
             (Op::Create(Value::Bytes(Text::from(BINARY))), Done),
             (Op::Read, Bytes(Text::from(BINARY))),
             (Op::Count, no(NotANumber)),
+            (Op::Increment(1), no(NotANumber)),
+        ],
+    )
+}
+
+fn cached() -> Talk {
+    talk(
+        "cache",
+        [
+            (Op::Read, Nothing),
+            (Op::Put(bytes("a"), Some(HOUR_MS)), Done),
+            (Op::Read, found("a")),
+            (
+                Op::Put(Value::Bytes(Text::from(BINARY)), Some(2 * HOUR_MS)),
+                Done,
+            ),
+            (Op::Read, Bytes(Text::from(BINARY))),
+            (Op::Put(Value::Bytes(long(1)), Some(HOUR_MS)), no(TooLarge)),
+            (Op::Delete, Integer(1)),
+            (Op::AddMembers(texts(&["m"])), Integer(1)),
+            (Op::Read, no(WrongType)),
+            (Op::Put(bytes("b"), Some(HOUR_MS)), Done),
             (Op::Increment(1), no(NotANumber)),
         ],
     )

@@ -231,6 +231,14 @@ pub(crate) fn service(op: &Op) -> Option<&'static str> {
     })
 }
 
+/// Whether the service of a key has an operation: strings are kept by two.
+fn has(key: &Key, op: &Op) -> bool {
+    match (service(op), key.service) {
+        (None, _) | (Some("kv"), "cache") => true,
+        (Some(service), of_key) => service == of_key,
+    }
+}
+
 /// The service of the type of a value.
 pub(crate) fn service_of(value: &Value) -> &'static str {
     match value {

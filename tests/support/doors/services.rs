@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 use super::super::client::Response;
 use super::super::vocabulary::{Answer, End, Op, Text, Value};
 use super::{
-    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, fields, item, items,
-    lifetime, now_ms, service, text, texts, ttl_ms,
+    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, fields, has, item,
+    items, lifetime, now_ms, text, texts, ttl_ms,
 };
 
 pub(super) struct Services {
@@ -238,7 +238,13 @@ impl Door for Services {
 
     fn ask<'a>(&'a mut self, key: &'a Key, op: &'a Op) -> Pending<'a, Option<Told>> {
         Box::pin(async move {
-            if service(op).is_some_and(|service| service != key.service) {
+            // What is in `/cache` always expires.
+            let lives = match op {
+                Op::Put(_, ttl_ms) => ttl_ms.is_none(),
+                Op::Create(_) | Op::Replace(..) => true,
+                _ => false,
+            };
+            if !has(key, op) || lives && key.service == "cache" {
                 return None;
             }
             let response = self.send(key, &ask(op)?).await?;

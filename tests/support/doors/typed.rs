@@ -14,8 +14,8 @@ use v1::kv_client::KvClient;
 use super::super::client::patient;
 use super::super::vocabulary::{Answer, Op, Text, Value};
 use super::{
-    Door, Ends, Key, PATIENCE, Pending, Seen, Shown, Told, collections, documents, now_ms, refused,
-    service,
+    Door, Ends, Key, PATIENCE, Pending, Seen, Shown, Told, collections, documents, has, now_ms,
+    refused, service,
 };
 
 /// A connection, as soon as it is needed.
@@ -95,7 +95,7 @@ impl Typed {
             let whole = key.whole().utf8()?.to_owned();
             return documents::call(self.channel.clone(), whole, op).await;
         }
-        if service(op).is_some_and(|service| service != key.service) {
+        if !has(key, op) {
             return None;
         }
         let name = key.name.utf8()?.to_owned();
@@ -131,6 +131,11 @@ async fn cache(channel: Channel, key: String, op: &Op) -> Called {
             let found = sent(cache.get(v1::CacheGetRequest { key })).await;
             let bytes = |value| Answer::Bytes(of_bytes(&value));
             Some(found.map(|found| told(bytes(found.value), found.version)))
+        }
+        Op::Delete => {
+            let condition = None;
+            let deleted = sent(cache.delete(v1::CacheDeleteRequest { key, condition })).await;
+            Some(deleted.map(|done| Answer::Integer(done.deleted.into()).into()))
         }
         _ => None,
     }
