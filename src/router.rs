@@ -429,7 +429,7 @@ impl Router {
         }
         let writer = self.writer(partition);
         match writer.apply_inline(partition, command, None) {
-            None | Some(Ok(Outcome::Elsewhere)) => return Begun::Not,
+            None | Some(Ok(Outcome::Elsewhere)) => Begun::Not,
             Some(Err(error)) => Begun::Done(Err(error.into())),
             Some(Ok(Outcome::Done(reply, None))) => Begun::Done(Ok(reply)),
             Some(Ok(Outcome::Done(reply, Some(ticket)))) => Begun::Applied(reply, ticket),

@@ -28,6 +28,7 @@ use vocabulary::{Op, Text};
 const LIMITS: Limits = Limits {
     value_bytes_max: 2_000,
     json_depth_max: 128,
+    work_max: usize::MAX,
 };
 
 /// Numbers from the bytes of the input; 0 when they have been used up.

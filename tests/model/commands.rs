@@ -25,6 +25,7 @@ impl Run {
         let limits = Limits {
             value_bytes_max,
             json_depth_max: 128,
+            ..Limits::default()
         };
         Run {
             pure: Pure::new(limits),
