@@ -158,7 +158,7 @@ impl Flushed {
     }
 
     /// Whether nothing is left to be swept.
-    fn is_swept(&self) -> bool {
+    pub(super) fn is_swept(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
     }
 
@@ -341,9 +341,7 @@ impl Core {
 
     /// Tells copies, of which some may be new, up to which version all was deleted.
     pub(super) fn tell_floor(&self, partition: PartitionId, sinks: &Sinks) {
-        if let Some((version, _)) = self.flushed.floors.get(&partition)
-            && !sinks.is_empty()
-        {
+        if let Some((version, _)) = self.flushed.floors.get(&partition) {
             // Nobody waits for it: it goes ahead of whatever is written from now on.
             let _ = self.send_flush(partition, *version, sinks);
         }
@@ -386,8 +384,10 @@ impl Core {
         // What this node writes as an owner is newer.
         self.versions.next(now, Some(version.hlc));
         let until = until.min(self.forget_at(now));
+        let is_known = self.flushed.has(partition, version).is_some();
         self.flushed.raise(partition, version, until);
-        if self.table.partition_entries(partition) > 0 {
+        // Whoever hears of it once more has swept, or is about to.
+        if !is_known && self.table.partition_entries(partition) > 0 {
             let unswept = Unswept {
                 upto: version,
                 since,

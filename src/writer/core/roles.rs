@@ -68,6 +68,13 @@ impl Role {
     pub fn is_owned(&self) -> bool {
         matches!(self, Role::Owned { .. })
     }
+
+    fn sends_to(&self, lane: &Arc<Lane>) -> bool {
+        match self {
+            Role::Owned { sinks, .. } => sinks.all().any(|known| Arc::ptr_eq(known, lane)),
+            Role::Elsewhere | Role::Backup(_) => false,
+        }
+    }
 }
 
 impl Core {
@@ -102,10 +109,12 @@ impl Core {
             } else {
                 self.since[at] = self.since[at].min(now);
             }
-            self.roles[at] = role.clone();
+            let before = std::mem::replace(&mut self.roles[at], role.clone());
             self.epochs[at] = self.epochs[at].max(epoch);
             self.turns[at] = self.turns[at].wrapping_add(1);
-            if let Role::Owned { sinks, .. } = role {
+            if let Role::Owned { sinks, .. } = role
+                && sinks.all().any(|lane| !before.sends_to(lane))
+            {
                 self.tell_floor(partition, sinks);
             }
         }

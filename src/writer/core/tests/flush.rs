@@ -348,3 +348,100 @@ fn however_effects_come_the_copy_is_as_its_owner() {
         copy.core.table.check_invariants().unwrap();
     }
 }
+
+#[test]
+fn each_new_copy_hears_of_a_flush_once_and_writes_later_than_it() {
+    let mut owner = Node::new(OWNER);
+    owner.owns(&[COPY], &[]);
+    fill(&mut owner, 20);
+    let flush = owner.flush();
+    owner.sent_to(COPY);
+    // Frozen, and owned again: nobody is new.
+    owner.owns_at(&[COPY], &[], 2);
+    assert_eq!(owner.sent_to(COPY), []);
+    owner.owns_at(&[COPY], &[THIRD], 3);
+    assert_eq!(owner.sent_to(THIRD).len(), usize::from(PARTITION_COUNT));
+
+    // A copy that pulls hears of it before the entries, and need not have heard of it otherwise.
+    owner.write(&put("key", "1"));
+    let scanned = owner
+        .core
+        .scan(Cursor::default(), NOW, |p| p == place("key"), 1 << 20);
+    let [floor, entry] = &scanned.entries[..] else {
+        panic!("{:?}", scanned.entries)
+    };
+    assert_eq!((&floor.key[..], &entry.key[..]), (&b""[..], &b"key"[..]));
+    let mut behind = Node::new(THIRD);
+    behind.is(&Role::Backup(OWNER), 3);
+    let early = UnixMs(NOW.0 - 5_000);
+    for moved in &scanned.entries {
+        assert!(behind.core.absorb(OWNER, moved, early));
+    }
+    let all: Vec<_> = PartitionId::all().map(|p| (p, 4)).collect();
+    behind.core.set_roles(&all, &Role::alone(), early);
+    let written = behind
+        .core
+        .apply(place("key"), &put("key", "2"), None, early)
+        .unwrap();
+    let Some(Outcome::Done(Reply::Stored { entry, .. }, _)) = written else {
+        panic!("{written:?}")
+    };
+    assert!(entry.version > flush.version());
+}
+
+#[test]
+fn the_winner_of_a_cut_deletes_what_the_other_side_has_flushed() {
+    let mut loser = Node::new(COPY);
+    loser.owns(&[], &[THIRD]);
+    let mut winner = Node::new(OWNER);
+    winner.owns(&[THIRD], &[]);
+    let (old, before) = (at(NOW.0 - 60_000, THIRD), NOW.0 - 30_000);
+    let since = at(NOW.0 - 1_000, OWNER);
+    for (key, version) in [("old", old), ("meanwhile", since)] {
+        let partition = place(key);
+        winner
+            .core
+            .table
+            .put(partition, key.as_bytes(), entry("1", version).as_ref(), NOW)
+            .unwrap();
+    }
+    let flush = loser.flush();
+    let later = at(NOW.0 + 2_000, OWNER);
+    let partition = place("later");
+    let put = winner
+        .core
+        .table
+        .put(partition, b"later", entry("1", later).as_ref(), NOW);
+    put.unwrap();
+    winner.sent_to(THIRD);
+    let scanned = loser.core.scan(Cursor::default(), NOW, |_| true, 1 << 20);
+    for moved in &scanned.entries {
+        let merged = winner.core.merge(moved, before, NOW);
+        assert!(matches!(
+            merged,
+            Merge::Settled {
+                ticket: Some(_),
+                ..
+            }
+        ));
+        // What is known changes nothing.
+        let again = winner.core.merge(moved, before, NOW);
+        assert!(matches!(again, Merge::Settled { ticket: None, .. }));
+    }
+    assert_eq!(winner.sent_to(THIRD).len(), usize::from(PARTITION_COUNT));
+    // Not seen from now on, though not yet swept.
+    let (reply, _) = winner.write(&get("meanwhile"));
+    assert_eq!(reply, Reply::Value(None));
+    winner.tidy();
+    assert_eq!(winner.live(), 1);
+    assert!(winner.data("later").is_some());
+    let lost = winner.core.take_lost();
+    assert_eq!(
+        lost.count, 1,
+        "what was written before the cut was deleted, not discarded"
+    );
+    assert_eq!(
+        (lost.first[0].version, lost.first[0].by),
+        (since, flush.version())
+    );
+}
