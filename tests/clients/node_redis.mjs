@@ -64,7 +64,8 @@ for (const RESP of [2, 3]) {
   }
   await patient("the end of it", listener.unsubscribe("news"));
   await patient("the end of it", listener.pUnsubscribe("o*r"));
-  assert.equal(await listener.get("s"), "v");
+  // It hands out bytes for a while after that.
+  assert.equal(String(await listener.get("s")), "v");
   listener.destroy();
 
   one.destroy();
