@@ -170,8 +170,11 @@ async fn commands(client: &mut RespClient) -> Vec<(String, i64)> {
     let lines: Vec<&str> = reply.split("\r\n").collect();
     let mut found = Vec::new();
     for four in lines.windows(4) {
-        let arity = four[3].strip_prefix(':').and_then(|n| n.parse().ok());
-        if let (true, Some(arity)) = (four[0].starts_with('*') && four[1].starts_with('$'), arity) {
+        // What is said of a command has ten parts, of which its name is the first.
+        if four[0] != "*10" || !four[1].starts_with('$') {
+            continue;
+        }
+        if let Some(Ok(arity)) = four[3].strip_prefix(':').map(str::parse) {
             found.push((four[2].to_owned(), arity));
         }
     }
@@ -180,21 +183,23 @@ async fn commands(client: &mut RespClient) -> Vec<(String, i64)> {
 
 #[tokio::test]
 async fn every_command_bears_any_arguments() {
-    // These end the connection, wait, or change how all others are answered.
-    const LEFT_OUT: [&str; 14] = [
+    // These end the connection, wait, are answered more than once, or change how all others are
+    // answered.
+    const LEFT_OUT: [&str; 16] = [
         "quit",
         "reset",
         "hello",
         "auth",
         "client",
         "monitor",
+        "multi",
         "shutdown",
         "subscribe",
         "psubscribe",
         "ssubscribe",
-        // Each name has a reply of its own.
         "unsubscribe",
         "punsubscribe",
+        "sunsubscribe",
         "wait",
         "config",
     ];
