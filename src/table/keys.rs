@@ -115,7 +115,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::command::Kind;
+    use crate::command::collection::{Delta, Packer};
+    use crate::command::{Changed, Kind};
     use crate::key::partition;
     use crate::table::Budget;
     use crate::version::{Hlc, NodeId, Version};
@@ -169,6 +170,37 @@ mod tests {
         put(&mut table, "k", entry(Kind::Json, 8, None), later);
         assert_eq!(table.created(at), 4);
         table.check_invariants().unwrap();
+    }
+
+    #[test]
+    fn expiries_that_change_in_place_are_counted() {
+        let mut table = table();
+        let items = vec![b'x'; 100];
+        let mut list = Packer::new(200);
+        (0..200).for_each(|_| list.push(&items));
+        let list = list.finish();
+        let large = EntryRef {
+            data: &list,
+            ..entry(Kind::List, 1, Some(UnixMs(NOW.0 + 10)))
+        };
+        put(&mut table, "large", large, NOW);
+        for (hlc, ms) in [(1, 20), (2, 30), (3, 15)] {
+            let at = Some(UnixMs(NOW.0 + ms));
+            put(&mut table, "small", entry(Kind::Json, hlc, at), NOW);
+            let changed = Changed {
+                delta: Delta::Expiry(at),
+                version: large.version,
+            };
+            let at = partition(b"large");
+            assert!(table.change(at, b"large", &changed, NOW).unwrap());
+            let stats = table.stats();
+            let sum = 2 * u128::from(NOW.0 + ms);
+            assert_eq!((stats.expiring, stats.expire_at_sum_ms), (2, sum));
+            table.check_invariants().unwrap();
+        }
+        assert!(table.remove(b"small", NOW) && table.remove(b"large", NOW));
+        let stats = table.stats();
+        assert_eq!((stats.expiring, stats.expire_at_sum_ms), (0, 0));
     }
 
     #[test]
