@@ -316,15 +316,15 @@ impl Writer {
         if command.is_read() {
             let now = shared.options.clock.now();
             let mut core = shared.core.lock();
-            core.served.reads += 1;
             let outcome = self.guarded(&mut core, (partition, command, None), now);
+            core.served.reads += u64::from(was_served(&outcome));
             return outcome.transpose();
         }
         let mut core = self.lock_soon()?;
         let now = shared.options.clock.now();
         let outcome = self.guarded(&mut core, (partition, command, operation), now);
+        core.served.writes += u64::from(was_served(&outcome));
         let outcome = outcome.transpose()?;
-        core.served.writes += 1;
         Some(outcome)
     }
 
@@ -467,7 +467,7 @@ impl Writer {
             tracing::warn!(
                 key = %discarded.key.escape_ascii(),
                 version = %discarded.version,
-                by = %discarded.by,
+                by = discarded.by.map(tracing::field::display),
                 "an acknowledged write was deleted with all others by the other side of a cut"
             );
         }
@@ -668,6 +668,13 @@ impl Writer {
         }
     }
 
+    /// Has the lock held as long as `work` takes.
+    #[cfg(test)]
+    pub(crate) fn while_held(&self, work: impl FnOnce()) {
+        let _held = self.0.core.lock();
+        work();
+    }
+
     /// Commands that were carried out here.
     #[must_use]
     pub fn carried_out(&self) -> u64 {
@@ -682,6 +689,11 @@ impl Writer {
             let _ = actor.cast(Message::Crash);
         }
     }
+}
+
+/// Whether a command was carried out here, well or badly.
+fn was_served(outcome: &Result<Option<Outcome>, Error>) -> bool {
+    !matches!(outcome, Ok(None | Some(Outcome::Elsewhere)))
 }
 
 #[cfg(test)]

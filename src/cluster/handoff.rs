@@ -380,7 +380,7 @@ impl<'a> Merging<'a> {
             tracing::warn!(
                 key = %discarded.key.escape_ascii(),
                 version = %discarded.version,
-                by = %discarded.by,
+                by = discarded.by.map(tracing::field::display),
                 "an acknowledged write lost against one of the other side of a cut"
             );
         }

@@ -143,23 +143,30 @@ async fn a_write_that_waits_ends_at_its_deadline() {
     own(&router);
     router.publish(map(Some(ME)));
     let partition = key::partition(b"key");
-    // Somebody waits already, and nobody works it off.
+    // Somebody holds the lock, and nobody works off what waits for it.
     let writer = router.writer(partition).clone();
-    let waiting = tokio::spawn(async move { writer.apply_queued(partition, put(), None).await });
-    while router.writer(partition).counters().waiting == 0 {
-        tokio::task::yield_now().await;
-    }
+    let (is_held, held) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        writer.while_held(|| {
+            is_held.send(()).unwrap();
+            // It ends when the other end is dropped.
+            let _ = released.recv();
+        });
+    });
+    held.recv().unwrap();
     let deadline = soon();
     let late = router.execute(&put(), deadline).await;
     assert_eq!(late, Err(Error::Deadline { peer: None }));
     assert_eq!(Instant::now(), deadline);
+    drop(release);
+    holder.join().unwrap();
     assert_eq!(router.counters().deadlines, 1);
     // It may still be applied: it waits, and says so.
-    assert_eq!(router.writer(partition).counters().waiting, 2);
+    assert_eq!(router.writer(partition).counters().waiting, 1);
     // Reads do not wait behind writes.
     let read = router.execute(&get(), soon()).await.unwrap();
     assert_eq!(read.reply, Reply::Value(None));
-    waiting.abort();
 }
 
 #[tokio::test]

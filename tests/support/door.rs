@@ -141,6 +141,13 @@ impl TestDoor {
         };
         let held = PartitionId::all().map(|_| held);
         let map = PartitionMap::new(held, [member], Figures::default());
+        let role = if owned {
+            Role::alone()
+        } else {
+            Role::Elsewhere
+        };
+        let all: Vec<_> = PartitionId::all().map(|p| (p, 1)).collect();
+        self.router.set_roles(&all, &role);
         self.publisher.cast(Publish::Map(map)).unwrap();
         let wanted = if owned { 0 } else { PartitionId::all().count() };
         patient("the map", async {

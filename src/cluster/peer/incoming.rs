@@ -179,7 +179,7 @@ impl Peers {
                     tracing::warn!(
                         key = %discarded.key.escape_ascii(),
                         version = %discarded.version,
-                        by = %discarded.by,
+                        by = discarded.by.map(tracing::field::display),
                         "a write lost against one of another owner"
                     );
                 }

@@ -88,7 +88,7 @@ impl Core {
                 let lost = |by| Discarded {
                     key: effect.key.clone(),
                     version: entry.version,
-                    by,
+                    by: Some(by),
                 };
                 outdone = present
                     .filter(|by| *by > entry.version && by.node != from)
@@ -144,7 +144,7 @@ impl Core {
                 return Verdict::Outdone(Discarded {
                     key: key.clone(),
                     version,
-                    by,
+                    by: Some(by),
                 });
             }
             Some(present) if present >= version => {}

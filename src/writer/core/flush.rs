@@ -139,7 +139,7 @@ impl Lost {
             self.first.push(Discarded {
                 key: bytes::Bytes::copy_from_slice(key),
                 version,
-                by: unswept.upto,
+                by: Some(unswept.upto),
             });
         }
     }

@@ -18,8 +18,9 @@ pub struct Discarded {
     pub key: Bytes,
     /// Its version.
     pub version: Version,
-    /// The version that won.
-    pub by: Version,
+    /// The version that won. `None` if none did: there was no room for it, or it comes from too far in the
+    /// future.
+    pub by: Option<Version>,
 }
 
 /// What taking one entry over has led to.
@@ -63,7 +64,7 @@ impl Core {
             (version.hlc.wall().0 >= since).then(|| Discarded {
                 key: moved.key.clone(),
                 version,
-                by,
+                by: Some(by),
             })
         };
         if let Some(by) = self.flushed.has(moved.partition, theirs.version) {
@@ -94,11 +95,11 @@ impl Core {
             None if self.has_known(moved.partition, theirs.version) => {}
             _ if expired => {}
             // A clock that far ahead would win over every write to come.
-            ours if is_from_the_future(theirs.version, now) => {
+            _ if is_from_the_future(theirs.version, now) => {
                 settled.1 = Some(Discarded {
                     key: moved.key.clone(),
                     version: theirs.version,
-                    by: ours.unwrap_or_default(),
+                    by: None,
                 });
             }
             ours => {
@@ -125,7 +126,7 @@ impl Core {
                     settled.1 = Some(Discarded {
                         key: moved.key.clone(),
                         version: theirs.version,
-                        by: ours.unwrap_or_default(),
+                        by: None,
                     });
                 }
                 self.tell_evictions();

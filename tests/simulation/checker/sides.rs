@@ -35,8 +35,9 @@ impl Checker {
     }
 
     /// A node has counted an acknowledged write as discarded.
-    pub fn discarded(&mut self, key: &Bytes, version: Version, by: Version) {
-        assert!(version < by, "{version} lost against {by}");
+    pub fn discarded(&mut self, key: &Bytes, version: Version, by: Option<Version>) {
+        let greater = by.is_none_or(|by| version < by);
+        assert!(greater, "{version} lost against {by:?}");
         self.counts.discarded += 1;
         let of_key = self.discarded.entry(key.clone()).or_default();
         of_key.insert(version);

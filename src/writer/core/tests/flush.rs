@@ -148,7 +148,7 @@ fn what_comes_late_does_not_come_back() {
     else {
         panic!("{merged:?}")
     };
-    assert_eq!(discarded.by, at(2_000, OWNER));
+    assert_eq!(discarded.by, Some(at(2_000, OWNER)));
     assert_eq!(copy.live(), 0);
     // What is newer does, and what this node writes is newer.
     copy.core.merge(&moved("key", new), 0, NOW);
@@ -442,6 +442,6 @@ fn the_winner_of_a_cut_deletes_what_the_other_side_has_flushed() {
     );
     assert_eq!(
         (lost.first[0].version, lost.first[0].by),
-        (since, flush.version())
+        (since, Some(flush.version()))
     );
 }
