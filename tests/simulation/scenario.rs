@@ -79,7 +79,7 @@ fn settings(rng: &mut SmallRng, mode: Mode) -> Settings {
             256 << 10
         },
         chunk_bytes: rng.random_range(50..3_000),
-        budget_bytes: if evicts { 224 << 10 } else { 64 << 20 },
+        budget_bytes: if evicts { 256 << 10 } else { 64 << 20 },
         tombstone_ms: 120_000,
         skew_ms: if rng.random_bool(0.3) { 2_200 } else { 200 },
         evicts,
