@@ -145,8 +145,8 @@ async fn a_write_that_waits_ends_at_its_deadline() {
     let partition = key::partition(b"key");
     // Somebody holds the lock, and nobody works off what waits for it.
     let writer = router.writer(partition).clone();
-    let (is_held, held) = std::sync::mpsc::channel();
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (is_held, held) = std::sync::mpsc::sync_channel(1);
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
     let holder = std::thread::spawn(move || {
         writer.while_held(|| {
             is_held.send(()).unwrap();
