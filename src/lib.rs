@@ -93,11 +93,11 @@
 //! 2. The router finds the owner, as above. A write that goes to another node gets an
 //!    [`command::OperationId`]: if its connection breaks while it is under way it is sent again, to
 //!    the owner or its successor, and they know whether it was applied.
-//! 3. The owner's [`writer::Writer::apply_inline`]: if nothing waits and the lock is free the caller
-//!    applies the command itself, under that lock; otherwise it waits in the writer's bounded queue,
-//!    which the actor works off in batches under the same lock. A patch of a long document is worked
-//!    out beside the lock, and applied under it if the document is still the same. Either way all
-//!    changes to a key are applied one after the other.
+//! 3. The owner's [`writer::Writer::apply_inline`]: if the lock is free, or comes free within a moment,
+//!    the caller applies the command itself, under that lock; otherwise it waits in the writer's
+//!    bounded queue, which the actor works off in batches under the same lock. A patch of a long
+//!    document is worked out beside the lock, and applied under it if the document is still the same.
+//!    Either way all changes to a key are applied one after the other.
 //! 4. [`command::apply`] decides: present entry and command in, effect and reply out. The new value
 //!    gets a [`version::Version`] greater than the one that it replaces; clients see it as the ETag.
 //! 5. [`table::Table::put`] appends the entry to a segment, evicting first if the memory limit asks
