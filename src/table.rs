@@ -176,13 +176,13 @@ pub struct Table {
     renewal: Option<Renewal>,
     /// Values by partition; empty until the first entry comes.
     partitions: Vec<u32>,
-    /// Those of them that expire; of the same length.
+    /// Those of them that expire; empty until the first one comes.
     expiring: Vec<u32>,
     /// When they do, in Unix milliseconds, all added up.
     expire_at_sum_ms: u128,
     /// How often a key without a value was given one, by partition; of the same length.
     created: Vec<u32>,
-    /// Tombstones of each partition.
+    /// Tombstones of each partition; empty until the first one comes.
     buried: Vec<u32>,
     tombstones: u64,
     /// What was evicted since it was last asked for, if anybody wants to know.
@@ -366,7 +366,11 @@ impl Table {
         changed: &Changed,
         now: UnixMs,
     ) -> Result<bool, Error> {
-        let wanted = self.log.growth_by(handle, &changed.delta);
+        let list = match changed.delta {
+            Delta::Expiry(Some(_)) if self.expiring.is_empty() => u64::from(PARTITION_COUNT) * 4,
+            _ => 0,
+        };
+        let wanted = self.log.growth_by(handle, &changed.delta) + list;
         let full = Error::Full {
             wanted_bytes: wanted,
             limit_bytes: self.account.limit(),
@@ -374,7 +378,9 @@ impl Table {
         if !self.account.try_reserve(wanted) {
             let growth = |table: &Table| {
                 let handle = table.find(hash, key);
-                handle.map_or(0, |handle| table.log.growth_by(handle, &changed.delta))
+                handle.map_or(0, |handle| {
+                    table.log.growth_by(handle, &changed.delta) + list
+                })
             };
             if !self.make_room(now, growth) {
                 self.settle();
@@ -508,11 +514,14 @@ impl Table {
 
     /// The most that [`Table::append`] may add to the committed bytes.
     fn growth(&self, queue: Queue, hash: u32, draft: &Draft<'_>) -> u64 {
-        let partitions = if self.partitions.is_empty() {
-            u64::from(PARTITION_COUNT) * 16
-        } else {
-            0
+        let list = |is_missing: bool, bytes: u64| match is_missing {
+            true => u64::from(PARTITION_COUNT) * bytes,
+            false => 0,
         };
+        let (expires, is_tombstone) = (draft.header.expires(), draft.header.is_tombstone());
+        let partitions = list(self.partitions.is_empty(), 8)
+            + list(expires && self.expiring.is_empty(), 4)
+            + list(is_tombstone && self.buried.is_empty(), 4);
         let timer = self.wheel.growth();
         self.log.growth(queue, draft) + self.index.growth(hash) + partitions + timer
     }
@@ -652,26 +661,34 @@ impl Table {
     fn count(&mut self, handle: u32) {
         if self.partitions.is_empty() {
             self.partitions.resize(usize::from(PARTITION_COUNT), 0);
-            self.expiring.resize(usize::from(PARTITION_COUNT), 0);
             self.created.resize(usize::from(PARTITION_COUNT), 0);
-            self.buried.resize(usize::from(PARTITION_COUNT), 0);
         }
         let header = self.log.header(handle);
         if header.is_tombstone() {
             self.tombstones += 1;
+            if self.buried.is_empty() {
+                self.buried.resize(usize::from(PARTITION_COUNT), 0);
+            }
             if let Some(buried) = self.buried.get_mut(header.partition().index()) {
                 *buried += 1;
             }
         } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries += 1;
             if let Some(at) = self.log.expires_at(handle) {
-                self.expiring[header.partition().index()] += 1;
+                *self.expiring_of(header.partition()) += 1;
                 self.expire_at_sum_ms += u128::from(at.0);
             }
         }
         self.timed += usize::from(header.expires());
         self.entries += 1;
         self.data_bytes += self.log.data_bytes(handle);
+    }
+
+    fn expiring_of(&mut self, partition: PartitionId) -> &mut u32 {
+        if self.expiring.is_empty() {
+            self.expiring.resize(usize::from(PARTITION_COUNT), 0);
+        }
+        &mut self.expiring[partition.index()]
     }
 
     /// The expiry of a value has changed, and nothing else that is counted.
@@ -685,13 +702,12 @@ impl Table {
         if before == after {
             return;
         }
-        let expiring = &mut self.expiring[partition.index()];
         if let Some(at) = after {
-            *expiring += 1;
+            *self.expiring_of(partition) += 1;
             self.expire_at_sum_ms += u128::from(at.0);
         }
         if let Some(at) = before {
-            *expiring -= 1;
+            *self.expiring_of(partition) -= 1;
             self.expire_at_sum_ms -= u128::from(at.0);
         }
     }
@@ -706,7 +722,7 @@ impl Table {
         } else if let Some(entries) = self.partitions.get_mut(header.partition().index()) {
             *entries -= 1;
             if let Some(at) = self.log.expires_at(handle) {
-                self.expiring[header.partition().index()] -= 1;
+                *self.expiring_of(header.partition()) -= 1;
                 self.expire_at_sum_ms -= u128::from(at.0);
             }
         }
