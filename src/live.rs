@@ -12,7 +12,7 @@
 //!  door ──── publish ──────────────────────────┴─► other nodes that listen
 //! ```
 //!
-//! All of it is best effort, within bounds: each subscriber has a [ring](mod@ring) of its own, the
+//! All of it is best effort, within bounds: each subscriber has a ring of its own, the
 //! oldest events giving way; the queues before it have bounds as well; and whatever is lost is told
 //! as [`Event::Missed`]. Nothing waits for a subscriber: not a writer, not a publisher, not a node.
 //!

@@ -30,7 +30,7 @@ pub trait Cache: Send + Sync {
 
     /// Follows keys: what becomes of them from now on, and of keys that are named one by one also
     /// what they are. The stream goes on when connections break; what may have been missed
-    /// meanwhile it says with [`Event::Missed`]. It ends after an error.
+    /// meanwhile it says with [`super::Event::Missed`]. It ends after an error.
     fn watch(&self, watch: Watch) -> Changes;
 
     /// The value of a key as JSON, whatever its type.

@@ -17,13 +17,13 @@ use crate::version::Version;
 pub enum Kind {
     /// A JSON document, kept as compact text.
     Json = 0,
-    /// A whole number that is added to, kept as [`counter`] describes.
+    /// A whole number that is added to, kept as [`super::counter`] describes.
     Counter = 1,
     /// A string of bytes.
     Bytes = 2,
     /// Yes or no, kept as `true` or `false`.
     Flag = 3,
-    /// Members without an order, kept as [`collection`] describes.
+    /// Members without an order, kept as [`super::collection`] describes.
     Set = 4,
     /// Fields with values.
     Hash = 5,
@@ -66,7 +66,7 @@ impl Kind {
         }
     }
 
-    /// Whether values of it have parts: see [`collection`].
+    /// Whether values of it have parts: see [`super::collection`].
     #[must_use]
     pub fn is_collection(self) -> bool {
         matches!(self, Kind::Set | Kind::Hash | Kind::List)
