@@ -185,6 +185,7 @@ impl Node {
             4 => {
                 let beat = membership::Message::Beat {
                     serving: true,
+                    leaving: false,
                     keys: 0,
                     expiring: 0,
                     memory_bytes: 0,

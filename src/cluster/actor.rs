@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{oneshot, watch};
 
-use self::moves::Purpose;
+use self::moves::Pull;
 use self::report::{Report, log_members, log_moves, log_takeovers};
 use super::discovery;
 use super::handoff::Handoff;
@@ -128,10 +128,10 @@ pub enum Message {
     Synced {
         /// From this node.
         from: NodeId,
-        /// What was asked for.
-        asked: Vec<PartitionId>,
+        /// What was asked for, by which offers.
+        asked: Vec<(PartitionId, u32)>,
         /// What is complete.
-        complete: Vec<PartitionId>,
+        complete: Vec<(PartitionId, u32)>,
     },
     /// A merge ended: these are settled.
     Merged {
@@ -166,7 +166,8 @@ pub struct ClusterActor;
 pub struct State {
     arguments: Arguments,
     hosts: HashMap<SessionId, String>,
-    pulls: BTreeSet<(Purpose, NodeId, PartitionId)>,
+    /// What is on its way here.
+    pulls: BTreeSet<Pull>,
     leaving: Vec<oneshot::Sender<()>>,
     ticks: u64,
     /// The moment of the last tick.
@@ -256,7 +257,9 @@ impl State {
                 asked,
                 complete,
             } => {
-                self.forget_pulls(Purpose::Sync, from, &asked);
+                for (partition, offer) in asked {
+                    self.pulls.remove(&Pull::Sync(from, partition, offer));
+                }
                 machine.synced(from, &complete);
             }
             Message::Merged {
@@ -264,7 +267,9 @@ impl State {
                 asked,
                 complete,
             } => {
-                self.forget_pulls(Purpose::Merge, from, &asked);
+                for partition in asked {
+                    self.pulls.remove(&Pull::Merge(from, partition));
+                }
                 machine.merged(from, &complete);
                 // What the other side wrote while it was away nobody here was told of.
                 self.arguments.router.live().gap();

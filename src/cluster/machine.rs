@@ -45,8 +45,8 @@ pub enum Output {
     Role(Vec<(PartitionId, u32)>, Role),
     /// Release whoever waits for that node's word: it is no copy any more.
     Release(NodeId),
-    /// Pull copies of these partitions from their owner.
-    Sync(NodeId, Vec<PartitionId>),
+    /// Pull copies of these partitions from their owner, which it has offered by these numbers.
+    Sync(NodeId, Vec<(PartitionId, u32)>),
     /// Take over what is lacking of these partitions from a node that owned them as well.
     Merge(NodeId, Vec<Part>),
     /// Report once what was written to these partitions is with their copies.
@@ -202,8 +202,8 @@ impl Machine {
         self.ownership.tick(now.0);
     }
 
-    /// All entries of these partitions came from `from`, their owner.
-    pub fn synced(&mut self, from: NodeId, partitions: &[PartitionId]) {
+    /// All entries of these partitions came from `from`, their owner, since it made these offers.
+    pub fn synced(&mut self, from: NodeId, partitions: &[(PartitionId, u32)]) {
         self.ownership.synced(from, partitions);
     }
 

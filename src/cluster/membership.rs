@@ -297,10 +297,14 @@ impl Membership {
             }
             Message::Beat {
                 serving,
+                leaving,
                 keys,
                 expiring,
                 memory_bytes,
             } => {
+                if leaving {
+                    self.set_leaving(peer);
+                }
                 let load = Load {
                     keys,
                     expiring,
@@ -309,7 +313,6 @@ impl Membership {
                 self.beat(peer, serving, load, now);
             }
             Message::Meet(acquaintance) => self.meet(&acquaintance, now),
-            Message::Leaving => self.set_leaving(peer),
             Message::Gone => self.gone(session, peer, now),
             Message::Refused(why) => self.was_refused(why),
             Message::Swim(packet) => {
@@ -333,7 +336,9 @@ impl Membership {
     }
 
     fn set_leaving(&mut self, peer: NodeId) {
-        if let Some(known) = self.known.get_mut(&peer) {
+        if let Some(known) = self.known.get_mut(&peer)
+            && known.member.state == MemberState::Up
+        {
             known.member.state = MemberState::Leaving;
             self.actions.push(Action::Changed);
         }
@@ -349,10 +354,26 @@ impl Membership {
             .extend(sends.map(|session| Action::Send(session, message.clone())));
     }
 
+    /// What this node says of itself again and again.
+    fn heartbeat(&self) -> Message {
+        Message::Beat {
+            serving: self.serving,
+            leaving: self.leaving,
+            keys: self.load.keys,
+            expiring: self.load.expiring,
+            memory_bytes: self.load.memory_bytes,
+        }
+    }
+
+    fn beat_now(&mut self) {
+        let beat = self.heartbeat();
+        self.broadcast(&beat, self.options.identity.id);
+    }
+
     /// This node is about to leave: it keeps answering and takes no further partitions.
     pub fn leave(&mut self) {
         self.leaving = true;
-        self.broadcast(&Message::Leaving, self.options.identity.id);
+        self.beat_now();
         self.actions.push(Action::Changed);
     }
 
@@ -375,13 +396,7 @@ impl Membership {
         self.watch(now);
         if self.last_beat.plus(self.options.timing.heartbeat) <= now {
             self.last_beat = now;
-            let beat = Message::Beat {
-                serving: self.serving,
-                keys: self.load.keys,
-                expiring: self.load.expiring,
-                memory_bytes: self.load.memory_bytes,
-            };
-            self.broadcast(&beat, self.options.identity.id);
+            self.beat_now();
         }
         self.consider_serving(now);
         self.dial_due(now);
@@ -421,13 +436,7 @@ impl Membership {
                 joined: meets_server,
             });
             self.actions.push(Action::Changed);
-            let beat = Message::Beat {
-                serving: true,
-                keys: 0,
-                expiring: 0,
-                memory_bytes: 0,
-            };
-            self.broadcast(&beat, self.options.identity.id);
+            self.beat_now();
         }
     }
 

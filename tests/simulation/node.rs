@@ -66,7 +66,7 @@ pub struct Node {
     pub finished: Arc<Mutex<Vec<(Waiter, bool)>>>,
     sent: Arc<Mutex<Vec<Sent>>>,
     /// What is being pulled, so that it is not pulled twice.
-    pub busy: BTreeSet<(Purpose, NodeId, PartitionId)>,
+    pub busy: BTreeSet<(Purpose, NodeId, PartitionId, u32)>,
     pub pulls: BTreeMap<u64, Pull>,
     pub drains: BTreeMap<u64, Drain>,
     pub drops: BTreeMap<u64, Drop>,

@@ -37,6 +37,8 @@ enum Stage {
     Operations,
     /// All is here; copies have not yet answered for it.
     Copying,
+    /// The machine has not yet heard that these copies are complete.
+    Told,
 }
 
 /// Entries on their way from another node.
@@ -44,6 +46,8 @@ pub struct Pull {
     purpose: Purpose,
     from: NodeId,
     parts: Vec<Part>,
+    /// The offers by which they are copied; 0 for what is merged.
+    offers: Vec<u32>,
     turns: Vec<u32>,
     stage: Stage,
     since: u64,
@@ -51,6 +55,7 @@ pub struct Pull {
     left: Vec<Moved>,
     tickets: Vec<(PartitionId, Ticket)>,
     lost: BTreeSet<PartitionId>,
+    complete: BTreeSet<PartitionId>,
 }
 
 /// Frozen partitions whose copies have not answered for everything.
@@ -74,16 +79,23 @@ impl Node {
         self.next_work
     }
 
-    pub fn start_sync(&mut self, context: &mut Context, from: NodeId, asked: Vec<PartitionId>) {
+    pub fn start_sync(
+        &mut self,
+        context: &mut Context,
+        from: NodeId,
+        asked: Vec<(PartitionId, u32)>,
+    ) {
         let part = |partition| Part {
             partition,
             since: 0,
         };
-        let parts = asked.into_iter().map(part).collect();
-        self.start_pull(context, Purpose::Sync, from, parts);
+        let parts = asked.into_iter();
+        let parts = parts.map(|(partition, offer)| (part(partition), offer));
+        self.start_pull(context, Purpose::Sync, from, parts.collect());
     }
 
     pub fn start_merge(&mut self, context: &mut Context, from: NodeId, parts: Vec<Part>) {
+        let parts = parts.into_iter().map(|part| (part, 0)).collect();
         self.start_pull(context, Purpose::Merge, from, parts);
     }
 
@@ -92,13 +104,14 @@ impl Node {
         context: &mut Context,
         purpose: Purpose,
         from: NodeId,
-        mut parts: Vec<Part>,
+        mut parts: Vec<(Part, u32)>,
     ) {
         // Also what is under way already is asked for now and then.
-        parts.retain(|part| self.busy.insert((purpose, from, part.partition)));
+        parts.retain(|(part, offer)| self.busy.insert((purpose, from, part.partition, *offer)));
         if parts.is_empty() {
             return;
         }
+        let (parts, offers): (Vec<Part>, Vec<u32>) = parts.into_iter().unzip();
         let turns = parts
             .iter()
             .map(|part| part.partition)
@@ -108,12 +121,14 @@ impl Node {
             purpose,
             from,
             parts,
+            offers,
             turns,
             stage: Stage::Entries(0, 0),
             since: context.now,
             left: Vec::new(),
             tickets: Vec::new(),
             lost: BTreeSet::new(),
+            complete: BTreeSet::new(),
         };
         let id = self.work();
         note!(
@@ -146,6 +161,10 @@ impl Node {
             }),
             Stage::Operations => Ask::Operations(partitions),
             Stage::Copying => return self.wait_for_copies(context, id),
+            Stage::Told => {
+                let complete = std::mem::take(&mut pull.complete);
+                return self.end_pull(context, id, &complete);
+            }
         };
         let from = pull.from;
         if !self.ask(context, from, ask, Asker::Pull(id)) {
@@ -281,7 +300,15 @@ impl Node {
             .filter(|(partition, turn)| self.core(*partition).turn(*partition) == *turn)
             .map(|(partition, _)| partition)
             .collect();
-        self.end_pull(context, id, &stayed);
+        for partition in &stayed {
+            self.core(*partition).complete(&[*partition]);
+        }
+        if let Some(pull) = self.pulls.get_mut(&id) {
+            pull.complete = stayed;
+            pull.stage = Stage::Told;
+        }
+        let wait = context.rng.random_range(0..20);
+        context.schedule_at(context.now + wait, self.place, Event::Pull(id));
     }
 
     fn end_pull(&mut self, context: &mut Context, id: u64, complete: &BTreeSet<PartitionId>) {
@@ -289,16 +316,18 @@ impl Node {
             return;
         };
         note!(context, "n{} ends pull {id}: {complete:?}", self.place);
-        for part in &pull.parts {
-            self.busy.remove(&(pull.purpose, pull.from, part.partition));
+        for (part, offer) in pull.parts.iter().zip(&pull.offers) {
+            let busy = (pull.purpose, pull.from, part.partition, *offer);
+            self.busy.remove(&busy);
         }
         let complete: Vec<PartitionId> = complete.iter().copied().collect();
         match pull.purpose {
             Purpose::Sync => {
-                for partition in &complete {
-                    self.core(*partition).complete(&[*partition]);
-                }
-                self.machine.synced(pull.from, &complete);
+                let asked = pull.parts.iter().map(|part| part.partition);
+                let offered = asked.zip(pull.offers.iter().copied());
+                let synced = offered.filter(|(partition, _)| complete.contains(partition));
+                let synced: Vec<_> = synced.collect();
+                self.machine.synced(pull.from, &synced);
             }
             Purpose::Merge => self.machine.merged(pull.from, &complete),
         }

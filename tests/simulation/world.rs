@@ -72,7 +72,8 @@ impl World {
     /// words of evictions.
     fn check_bounds(&self, place: Place) {
         let settings = &self.context.settings;
-        let lanes_max = self.nodes.len().max(2) as u64 - 1;
+        // One that has just gone is not known to be gone.
+        let lanes_max = self.context.places.len().max(2) as u64 - 1;
         let large = settings.large_bytes.max(self.context.checker.list_bytes());
         let slack = (large + 4_096) as u64;
         let max = settings.lane_bytes as u64 + slack;

@@ -1,5 +1,6 @@
 //! Entries on their way: what takes a while, beside the actor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,28 +18,19 @@ use crate::writer;
 /// for any longer: its owner will try again.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// What entries are pulled for.
+/// Entries of a partition on their way from another node, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
-    Sync,
-    Merge,
+pub(super) enum Pull {
+    /// A copy, begun by this offer.
+    Sync(NodeId, PartitionId, u32),
+    /// What the other side of a cut has.
+    Merge(NodeId, PartitionId),
 }
 
 impl State {
-    pub(super) fn forget_pulls(
-        &mut self,
-        purpose: Purpose,
-        from: NodeId,
-        partitions: &[PartitionId],
-    ) {
-        for partition in partitions {
-            self.pulls.remove(&(purpose, from, *partition));
-        }
-    }
-
-    pub(super) fn start_sync(&mut self, from: NodeId, mut asked: Vec<PartitionId>) {
+    pub(super) fn start_sync(&mut self, from: NodeId, mut asked: Vec<(PartitionId, u32)>) {
         // Also what is under way already is asked for now and then.
-        asked.retain(|partition| self.pulls.insert((Purpose::Sync, from, *partition)));
+        asked.retain(|(partition, offer)| self.pulls.insert(Pull::Sync(from, *partition, *offer)));
         if asked.is_empty() {
             return;
         }
@@ -47,10 +39,20 @@ impl State {
             self.arguments.mailbox.clone(),
         );
         tokio::spawn(async move {
-            let complete = handoff.sync(from, &asked).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "a handoff was interrupted");
-                Vec::new()
-            });
+            let partitions: Vec<PartitionId> =
+                asked.iter().map(|(partition, _)| *partition).collect();
+            let whole = handoff.sync(from, &partitions).await;
+            let whole: BTreeSet<PartitionId> = match whole {
+                Ok(whole) => whole.into_iter().collect(),
+                Err(error) => {
+                    tracing::debug!(%error, "a handoff was interrupted");
+                    BTreeSet::new()
+                }
+            };
+            let complete = asked.iter().copied();
+            let complete = complete
+                .filter(|(partition, _)| whole.contains(partition))
+                .collect();
             mailbox.cast(Message::Synced {
                 from,
                 asked,
@@ -60,7 +62,7 @@ impl State {
     }
 
     pub(super) fn start_merge(&mut self, from: NodeId, mut parts: Vec<Part>) {
-        parts.retain(|part| self.pulls.insert((Purpose::Merge, from, part.partition)));
+        parts.retain(|part| self.pulls.insert(Pull::Merge(from, part.partition)));
         if parts.is_empty() {
             return;
         }

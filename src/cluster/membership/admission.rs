@@ -79,7 +79,8 @@ impl Membership {
         };
         self.actions.push(Action::Send(session, hello));
         if self.leaving {
-            self.actions.push(Action::Send(session, Message::Leaving));
+            let beat = self.heartbeat();
+            self.actions.push(Action::Send(session, beat));
         }
     }
 

@@ -103,6 +103,9 @@ pub enum Message {
     Beat {
         /// Whether the sender serves already.
         serving: bool,
+        /// Whether it is about to leave.
+        #[serde(default)]
+        leaving: bool,
         /// Entries that it holds.
         keys: u64,
         /// Those of them that expire.
@@ -113,8 +116,6 @@ pub enum Message {
     },
     /// Somebody new is up.
     Meet(Acquaintance),
-    /// The sender is about to leave.
-    Leaving,
     /// The sender is gone.
     Gone,
     /// The receiver may not join.

@@ -286,7 +286,7 @@ fn machine(name: &str, has_uplinks: bool) -> Membership {
 fn hello(protocol: u32, serving: bool) -> Message {
     Message::Hello {
         protocol,
-        cluster: String::new(),
+        cluster: "smache".to_owned(),
         address: "old:1".to_owned(),
         serving,
         members: Vec::new(),
@@ -408,6 +408,36 @@ fn who_leaves_is_not_waited_for() {
         world.run(200);
         assert!(world.is_out(b, &["a".to_owned(), "c".to_owned()]));
     }
+}
+
+#[test]
+fn whoever_leaves_says_so_again_and_again() {
+    let peer = Identity::new("b@test", 2);
+    let now = |ms: u64| UnixMs(2_000 + ms);
+    let met = |machine: &mut Membership| {
+        machine.opened(SessionId(1), &peer, false, now(0));
+        machine.receive(SessionId(1), "host", hello(PROTOCOL, true), now(0));
+        machine.take_actions();
+    };
+    let mut leaver = machine("a@test", false);
+    leaver.tick(now(0));
+    met(&mut leaver);
+    leaver.leave();
+    leaver.take_actions();
+    leaver.tick(now(1_000));
+    let said = leaver.take_actions().into_iter();
+    let mut said = said.filter_map(|action| match action {
+        Action::Send(_, beat @ Message::Beat { leaving: true, .. }) => Some(beat),
+        _ => None,
+    });
+    let beat = said.next().expect("a heartbeat says it");
+    // Whoever missed the first word, as one that had to settle who it speaks to, hears the next.
+    let mut other = machine("c@test", false);
+    other.tick(now(0));
+    met(&mut other);
+    assert!(other.eligible().contains(&peer.id));
+    other.receive(SessionId(1), "host", beat, now(1_000));
+    assert!(!other.eligible().contains(&peer.id) && other.alive().contains(&peer.id));
 }
 
 #[test]

@@ -53,20 +53,21 @@ impl Copies {
         }
     }
 
-    /// The copy has everything: the number of the offer, unless it follows somebody else by now.
+    /// The copy that was begun by this offer has everything; whether it is still that one.
     pub(super) fn complete(
         &mut self,
         partition: PartitionId,
         owner: NodeId,
+        offer: u32,
         now: u64,
-    ) -> Option<u32> {
-        let copy = self
-            .0
-            .get_mut(&partition)
-            .filter(|copy| copy.owner == owner)?;
+    ) -> bool {
+        let copy = self.0.get_mut(&partition);
+        let Some(copy) = copy.filter(|copy| (copy.owner, copy.offer) == (owner, offer)) else {
+            return false;
+        };
         copy.complete = true;
         copy.heard = now;
-        Some(copy.offer)
+        true
     }
 
     /// The copy, which has everything, follows this owner from now on, whatever it was offered.
@@ -93,10 +94,10 @@ impl Copies {
         stale.map(|(partition, _)| *partition)
     }
 
-    /// Copies that are being made, and from whom.
-    pub(super) fn syncing(&self) -> impl Iterator<Item = (PartitionId, NodeId)> + '_ {
+    /// Copies that are being made, from whom, and by which of its offers.
+    pub(super) fn syncing(&self) -> impl Iterator<Item = (PartitionId, NodeId, u32)> + '_ {
         let syncing = self.0.iter().filter(|(_, copy)| !copy.complete);
-        syncing.map(|(partition, copy)| (*partition, copy.owner))
+        syncing.map(|(partition, copy)| (*partition, copy.owner, copy.offer))
     }
 
     /// Copies that are complete, and whose.

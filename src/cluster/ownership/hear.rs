@@ -154,7 +154,8 @@ impl Ownership {
                 self.copies.begin(partition, from, offer, self.ticks);
                 self.outbox.dirty.insert(partition);
                 self.outbox.reset.insert(partition);
-                self.outbox.syncs.entry(from).or_default().push(partition);
+                let syncs = self.outbox.syncs.entry(from).or_default();
+                syncs.push((partition, offer));
             }
         }
         let unknown = self.report(unknown);
@@ -166,11 +167,13 @@ impl Ownership {
         }
     }
 
-    /// All entries of these partitions, which `from` owns, have come.
-    pub fn synced(&mut self, from: NodeId, partitions: &[PartitionId]) {
+    /// All entries of these partitions, which `from` owns, have come since it made these offers.
+    ///
+    /// An offer that has been made anew meanwhile begins the copy anew: what came before it is gone.
+    pub fn synced(&mut self, from: NodeId, partitions: &[(PartitionId, u32)]) {
         let mut synced = Vec::new();
-        for &partition in partitions {
-            if let Some(offer) = self.copies.complete(partition, from, self.ticks) {
+        for &(partition, offer) in partitions {
+            if self.copies.complete(partition, from, offer, self.ticks) {
                 synced.push((partition.0, offer));
             }
         }
@@ -290,8 +293,9 @@ impl Ownership {
         self.outbox.sends.extend(sends);
         if ticks.is_multiple_of(REPEAT_TICKS) {
             // The shell ignores what is under way.
-            for (partition, owner) in self.copies.syncing() {
-                self.outbox.syncs.entry(owner).or_default().push(partition);
+            for (partition, owner, offer) in self.copies.syncing() {
+                let syncs = self.outbox.syncs.entry(owner).or_default();
+                syncs.push((partition, offer));
             }
             self.forget_unlisted();
             self.deny_copies();

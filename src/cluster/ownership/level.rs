@@ -288,8 +288,8 @@ impl Ownership {
                 self.set_backups(partition, held.backups.filter(|other| other != node));
             }
         }
-        let broken = self.copies.syncing().filter(|(_, from)| *from == node);
-        let broken: Vec<PartitionId> = broken.map(|(partition, _)| partition).collect();
+        let broken = self.copies.syncing().filter(|(_, from, _)| *from == node);
+        let broken: Vec<PartitionId> = broken.map(|(partition, ..)| partition).collect();
         for partition in broken {
             self.forget(partition);
         }

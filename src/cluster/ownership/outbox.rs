@@ -20,7 +20,7 @@ pub(super) struct Outbox {
     pub(super) offers: BTreeMap<NodeId, Vec<(u16, u32)>>,
     /// Partitions of which their owners think that this node holds a copy.
     pub(super) lost: BTreeMap<NodeId, Vec<u16>>,
-    pub(super) syncs: BTreeMap<NodeId, Vec<PartitionId>>,
+    pub(super) syncs: BTreeMap<NodeId, Vec<(PartitionId, u32)>>,
     pub(super) merges: BTreeMap<NodeId, Vec<Part>>,
     pub(super) drains: Vec<PartitionId>,
     pub(super) released: Vec<NodeId>,

@@ -203,9 +203,9 @@ pub enum Action {
     Send(NodeId, Message),
     /// Send this to all nodes.
     Broadcast(Message),
-    /// Pull copies of these partitions from their owner; report
-    /// [`synced`](super::Ownership::synced). Those under way may be named again.
-    Sync(NodeId, Vec<PartitionId>),
+    /// Pull copies of these partitions from their owner, which it has offered by these numbers; report
+    /// [`synced`](super::Ownership::synced) with the same. Those under way may be named again.
+    Sync(NodeId, Vec<(PartitionId, u32)>),
     /// Take over what is lacking here of these partitions, from a node that owned them as well;
     /// report [`merged`](super::Ownership::merged). Those under way may be named again.
     Merge(NodeId, Vec<Part>),

@@ -337,6 +337,51 @@ fn whatever_happens_while_somebody_writes_nothing_is_lost() {
     }
 }
 
+/// Whoever has pulled a copy says so a moment later, and its owner may have begun it anew by then.
+#[test]
+fn what_came_for_an_earlier_offer_completes_no_copy() {
+    let (owner, me, partition) = (NodeId(1), NodeId(2), PartitionId(7));
+    let mut machine = Ownership::new(Options {
+        me,
+        backups: 1,
+        partitions: PARTITION_COUNT,
+    });
+    machine.serve(true);
+    let both = BTreeSet::from([owner, me]);
+    machine.members(Members {
+        eligible: both.clone(),
+        alive: both.clone(),
+        linked: both,
+    });
+    let holding = Holding {
+        partition: partition.0,
+        epoch: 1,
+        owner: owner.0,
+        backups: Vec::new(),
+    };
+    machine.receive(owner, Message::Held(vec![holding]));
+    let said = |machine: &mut Ownership| {
+        let said = machine.take_actions().into_iter();
+        let said = said.filter_map(|action| match action {
+            Action::Send(_, Message::Synced(synced)) => Some(synced),
+            _ => None,
+        });
+        said.flatten().collect::<Vec<_>>()
+    };
+    for offer in [1, 2] {
+        machine.receive(owner, Message::Offer(vec![(partition.0, offer)]));
+        let actions = machine.take_actions();
+        assert!(actions.contains(&Action::Reset(vec![partition])));
+        assert!(actions.contains(&Action::Sync(owner, vec![(partition, offer)])));
+    }
+    machine.synced(owner, &[(partition, 1)]);
+    assert_eq!(said(&mut machine), []);
+    assert_eq!(machine.figures().arriving, 1);
+    machine.synced(owner, &[(partition, 2)]);
+    assert_eq!(said(&mut machine), [(partition.0, 2)]);
+    assert_eq!(machine.figures().backed_up, 1);
+}
+
 #[test]
 fn what_peers_say_of_partitions_that_do_not_exist_is_ignored() {
     let mut bed = founded(1_500, 1, 2);

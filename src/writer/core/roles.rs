@@ -90,7 +90,9 @@ impl Core {
         }
         for &(partition, epoch) in partitions {
             let at = partition.index();
-            if matches!(role, Role::Backup(_)) && epoch < self.epochs[at] {
+            if let (Role::Backup(_), Role::Backup(_)) = (role, &self.roles[at])
+                && epoch < self.epochs[at]
+            {
                 // An effect of the next owner was here before the news of it.
                 continue;
             }

@@ -35,7 +35,8 @@ struct Effect {
 /// A pull that has not ended.
 struct Pull {
     from: NodeId,
-    asked: Vec<PartitionId>,
+    /// With the offers by which they are copied; 0 for what is merged.
+    asked: Vec<(PartitionId, u32)>,
     turns: Vec<u32>,
     merge: bool,
 }
@@ -61,6 +62,8 @@ struct Node {
     /// Writes of which copies have not answered, with those.
     waiting: BTreeMap<u64, (PartitionId, BTreeSet<NodeId>)>,
     merging: Vec<(NodeId, Vec<PartitionId>, BTreeSet<u64>)>,
+    /// Copies that have come, which the machine has not heard yet.
+    synced: Vec<(NodeId, Vec<(PartitionId, u32)>)>,
     drains: Vec<Drain>,
 }
 
@@ -145,6 +148,7 @@ impl Bed {
             lanes: BTreeMap::new(),
             waiting: BTreeMap::new(),
             merging: Vec::new(),
+            synced: Vec::new(),
             drains: Vec::new(),
         };
         self.nodes.insert(me, node);

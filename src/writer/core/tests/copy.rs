@@ -98,6 +98,17 @@ fn a_copy_follows_its_owner_and_nobody_else() {
         Verdict::Taken
     );
     assert_eq!(node.peek("key").unwrap().version, at(4, THIRD));
+    // A copy that is begun anew follows its owner, whatever has been here before.
+    assert_eq!(
+        node.core.take_effect(THIRD, &put(8, 5, THIRD), NOW),
+        Verdict::Taken
+    );
+    node.is(&Role::Elsewhere, 6);
+    node.is(&Role::Backup(THIRD), 7);
+    assert_eq!(
+        node.core.take_effect(THIRD, &put(8, 6, THIRD), NOW),
+        Verdict::Taken
+    );
 }
 
 #[test]

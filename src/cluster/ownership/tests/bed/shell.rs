@@ -63,7 +63,7 @@ impl Bed {
             }
             Action::Sync(from, partitions) => self.pull(me, from, partitions, false),
             Action::Merge(from, parts) => {
-                let partitions = parts.iter().map(|part| part.partition).collect();
+                let partitions = parts.iter().map(|part| (part.partition, 0)).collect();
                 self.pull(me, from, partitions, true);
             }
             Action::Drain(partitions, since) => self.drain(me, partitions, since),
@@ -76,7 +76,9 @@ impl Bed {
         let node = self.node(me);
         for &(partition, epoch) in partitions {
             let known = node.epochs.entry(partition).or_default();
-            if matches!(role, Role::Backup { .. }) && epoch < *known {
+            let is_copy = |role: &Role| matches!(role, Role::Backup { .. });
+            let was_copy = node.roles.get(&partition).is_some_and(is_copy);
+            if is_copy(role) && was_copy && epoch < *known {
                 continue;
             }
             *known = epoch.max(*known);
@@ -85,9 +87,9 @@ impl Bed {
         }
     }
 
-    fn pull(&mut self, me: NodeId, from: NodeId, mut asked: Vec<PartitionId>, merge: bool) {
+    fn pull(&mut self, me: NodeId, from: NodeId, mut asked: Vec<(PartitionId, u32)>, merge: bool) {
         let node = &self.nodes[&me];
-        let under_way: BTreeSet<PartitionId> = node
+        let under_way: BTreeSet<(PartitionId, u32)> = node
             .pulls
             .values()
             .filter(|pull| pull.merge == merge && pull.from == from)
@@ -99,16 +101,17 @@ impl Bed {
         }
         let turns = asked
             .iter()
-            .map(|p| node.turns.get(p).copied().unwrap_or(0));
+            .map(|(p, _)| node.turns.get(p).copied().unwrap_or(0));
+        let partitions = asked.iter().map(|(p, _)| *p).collect();
         let pull = Pull {
             from,
             turns: turns.collect(),
-            asked: asked.clone(),
+            asked,
             merge,
         };
         let number = self.number();
         self.node(me).pulls.insert(number, pull);
-        self.send(me, from, Packet::Pull(number, asked));
+        self.send(me, from, Packet::Pull(number, partitions));
     }
 
     fn pulled(&mut self, me: NodeId, number: u64, entries: Writes) {
@@ -124,12 +127,11 @@ impl Bed {
             }
             let turn = |p: &PartitionId| node.turns.get(p).copied().unwrap_or(0);
             let stayed = pull.asked.iter().zip(&pull.turns);
-            let stayed = stayed.filter(|(p, before)| turn(p) == **before);
-            let complete: Vec<PartitionId> = stayed.map(|(p, _)| *p).collect();
-            node.machine.synced(pull.from, &complete);
-            return self.act(me);
+            let stayed = stayed.filter(|((p, _), before)| turn(p) == **before);
+            let complete = stayed.map(|(asked, _)| *asked).collect();
+            return node.synced.push((pull.from, complete));
         }
-        let mut settled = pull.asked;
+        let mut settled: Vec<PartitionId> = pull.asked.iter().map(|(p, _)| *p).collect();
         let mut writes = BTreeSet::new();
         settled.retain(|partition| {
             let role = self.nodes[&me].roles.get(partition);
@@ -169,9 +171,13 @@ impl Bed {
         });
     }
 
-    /// Ends drains and merges whose effects are with the copies.
+    /// Tells the machine of copies that have come, and of drains and merges whose effects are with the
+    /// copies.
     pub(super) fn conclude(&mut self, me: NodeId) {
         let node = self.node(me);
+        for (from, complete) in std::mem::take(&mut node.synced) {
+            node.machine.synced(from, &complete);
+        }
         let open = |lanes: &BTreeMap<NodeId, BTreeMap<u64, Effect>>,
                     (copy, mark): (NodeId, u64)| {
             lanes
