@@ -25,7 +25,7 @@ fn a_skipped_tombstone_is_caught() {
 
 #[test]
 fn a_skipped_flush_is_caught() {
-    first_seed(Sabotage::SkipFlushes, Mode::Cut, 100);
+    first_seed(Sabotage::SkipFlushes, Mode::Crash, 120);
 }
 
 #[test]
