@@ -32,10 +32,12 @@ pub use self::map::{Load, Member, MemberState, PartitionMap};
 use crate::clock::UnixMs;
 use crate::cluster::codec::PartitionSet;
 use crate::cluster::peer::{self, Peers};
-use crate::command::{self, Command, EntryRef, OperationId, Reply};
+use crate::command::collection::{Added, Collection};
+use crate::command::{self, Command, EntryRef, Kind, OperationId, Reply};
 use crate::key::{self, KeyInteger, PartitionId};
 use crate::live::Hub;
 use crate::replication::Ticket;
+use crate::table::Altered;
 use crate::version::NodeId;
 use crate::writer::{self, Outcome, Role, Sum, Writer};
 
@@ -413,6 +415,21 @@ impl Router {
         let partition = self.may_write_alone().then(|| key::partition(key))?;
         let sum = self.writer(partition).add_here(partition, key, by, now)?;
         Some(sum.map_err(Error::from))
+    }
+
+    /// Has a large collection of this node's altered, if that needs nobody else and `alter` can do it;
+    /// what that came to. `None`, and nothing is done, if not: then it is a [`Command::Typed`]. What is
+    /// `added` is a bound. `now` is a moment after it had come.
+    pub fn alter_local<R>(
+        &self,
+        key: &[u8],
+        what: (Kind, Added),
+        now: UnixMs,
+        alter: impl FnOnce(&mut Collection) -> Option<Altered<R>>,
+    ) -> Option<R> {
+        let partition = self.may_write_alone().then(|| key::partition(key))?;
+        self.writer(partition)
+            .alter_here(partition, key, what, now, alter)
     }
 
     fn may_write_alone(&self) -> bool {

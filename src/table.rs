@@ -14,6 +14,7 @@
 //! is within its limit whenever a call returns; in the middle of a call it may be over by one
 //! segment a table, while entries are moved.
 
+mod alter;
 mod budget;
 mod check;
 mod entry;
@@ -37,6 +38,7 @@ use crate::command::collection::Delta;
 use crate::command::{Changed, EntryRef, Kind};
 use crate::key::{KEY_BYTES_MAX, PARTITION_COUNT, PartitionId};
 
+pub use alter::Altered;
 use budget::Account;
 pub use budget::Budget;
 use entry::{Draft, FREQUENCY_MAX, Nodes};

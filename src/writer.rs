@@ -47,12 +47,13 @@ use self::actor::Message;
 use self::aside::Desk;
 use self::core::{Core, Setup};
 use crate::clock::{Clock, UnixMs};
-use crate::command::{self, Command, EntryRef, OperationId};
+use crate::command::collection::{Added, Collection};
+use crate::command::{self, Command, EntryRef, Kind, OperationId};
 use crate::config::policy::Policies;
 use crate::key::PartitionId;
 use crate::live::Hub;
 use crate::replication::{Effect, Finished, Lacking, Lane, Lanes};
-use crate::table::{self, Budget, Cursor, Stats, Table};
+use crate::table::{self, Altered, Budget, Cursor, Stats, Table};
 use crate::version::NodeId;
 
 /// What a writer is made with.
@@ -247,6 +248,21 @@ impl Writer {
         now: UnixMs,
     ) -> Option<Result<i64, Error>> {
         self.write_here(now, |core| core.add_here(partition, key, by, now))
+    }
+
+    /// Has a large collection altered, if nobody else has to hear of it and `alter` can do it; what that
+    /// came to. `None`, and nothing is done, if it must go as a command. What is `added` is a bound.
+    pub fn alter_here<R>(
+        &self,
+        partition: PartitionId,
+        key: &[u8],
+        what: (Kind, Added),
+        now: UnixMs,
+        alter: impl FnOnce(&mut Collection) -> Option<Altered<R>>,
+    ) -> Option<R> {
+        self.write_here(now, |core| {
+            core.alter_here(partition, key, what, now, alter)
+        })
     }
 
     #[inline]

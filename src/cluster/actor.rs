@@ -35,6 +35,8 @@ use crate::writer::{self, Pulse, STANDSTILL_MS, Sinks};
 
 /// How often the machine is told that time passes.
 const TICK: Duration = Duration::from_millis(100);
+/// This node's load is summed up every so many ticks: about as often as others are told.
+const LOAD_TICKS: u64 = 5;
 /// A node that was refused lives so long for what it has said to reach those who should hear why.
 const FAREWELL: Duration = Duration::from_millis(100);
 /// How often the uplinks are looked up again.
@@ -169,6 +171,7 @@ pub struct State {
     /// What is on its way here.
     pulls: BTreeSet<Pull>,
     leaving: Vec<oneshot::Sender<()>>,
+    load: Load,
     ticks: u64,
     /// The moment of the last tick.
     ticked_at: UnixMs,
@@ -226,6 +229,7 @@ impl Actor for ClusterActor {
             hosts: HashMap::new(),
             pulls: BTreeSet::new(),
             leaving: Vec::new(),
+            load: Load::default(),
             ticks: 0,
             departed: false,
             report,
@@ -346,13 +350,14 @@ impl State {
     fn on_tick(&mut self, machine: &mut Machine) {
         self.ticks += 1;
         self.keep_pulse(machine);
-        let keys = self.arguments.router.owned_entries();
-        let load = Load {
-            keys,
-            expiring: self.arguments.router.owned_expiring(),
-            memory_bytes: self.arguments.reporter.rss_bytes(),
-        };
-        machine.tick(load, self.arguments.clock.now());
+        if self.ticks % LOAD_TICKS == 1 {
+            self.load = Load {
+                keys: self.arguments.router.owned_entries(),
+                expiring: self.arguments.router.owned_expiring(),
+                memory_bytes: self.arguments.reporter.rss_bytes(),
+            };
+        }
+        machine.tick(self.load, self.arguments.clock.now());
         log_moves(self.report.tick());
         if self.repair_ticks > 0 && self.ticks.is_multiple_of(self.repair_ticks) {
             self.start_repair(machine);

@@ -174,6 +174,8 @@ pub struct Ownership {
     promotions: u64,
     taken_empty: u64,
     confirmations: u64,
+    /// Nothing is to be done by itself before something changes: ticks need not look at every partition.
+    at_rest: bool,
     /// The roles that were given out last.
     roles: Vec<Role>,
     outbox: Outbox,
@@ -212,6 +214,7 @@ impl Ownership {
             promotions: 0,
             taken_empty: 0,
             confirmations: 0,
+            at_rest: false,
             roles: vec![Role::default(); count],
             outbox: Outbox::default(),
         }
@@ -344,6 +347,7 @@ impl Ownership {
         self.level();
         self.dead.remove(&node);
         self.members.alive.insert(node);
+        self.at_rest = false;
     }
 
     /// A session with `peer` is up: tell it all.
@@ -394,7 +398,9 @@ impl Ownership {
         if self.ticks.is_multiple_of(DIGEST_TICKS) {
             self.outbox.digest = Some(self.digest());
         }
-        self.level();
+        if !self.at_rest {
+            self.level();
+        }
         self.believe_rumours();
         self.forget_deaths();
         self.say_again();
@@ -421,6 +427,7 @@ impl Ownership {
     pub fn receive(&mut self, from: NodeId, message: Message) {
         let confirms = matches!(message, Message::All(_) | Message::Agreed);
         self.confirmations += u64::from(confirms);
+        self.at_rest &= matches!(message, Message::Agreed | Message::Digest(_));
         match message {
             Message::Agreed => {}
             Message::Held(holdings) => self.on_held(from, &holdings),
@@ -462,6 +469,7 @@ impl Ownership {
 
     /// Keeps what hangs on the holders of a partition in step with them.
     fn note(&mut self, partition: PartitionId, before: &Held, after: &Held) {
+        self.at_rest = false;
         self.outbox.dirty.insert(partition);
         self.outbox.map_changed |= before.owner != after.owner || before.backups != after.backups;
         self.orphans.remove(&partition);

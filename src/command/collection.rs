@@ -27,6 +27,7 @@ use indexmap::{IndexMap, IndexSet};
 use rapidhash::quality::RandomState;
 
 use super::Kind;
+use super::list::End;
 
 pub use self::delta::{Delta, Splice};
 pub(super) use self::packed::Packed;
@@ -47,6 +48,24 @@ const INDEX_BYTES: usize = 8 + 9;
 const SLOTS_MIN: usize = 4;
 const SET_SLOT_BYTES: usize = size_of::<Piece>() + INDEX_BYTES;
 const HASH_SLOT_BYTES: usize = 2 * size_of::<Piece>() + INDEX_BYTES;
+
+/// How much is added to a collection, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Members, fields or elements.
+    pub items: usize,
+    /// Bytes of them, and of fields' values.
+    pub bytes: usize,
+}
+
+impl Added {
+    /// What they add to the packed form, at most.
+    #[must_use]
+    pub fn packed_bytes(self) -> usize {
+        let lengths = self.items.saturating_mul(2 * packed::NUMBER_BYTES_MAX);
+        self.bytes.saturating_add(lengths)
+    }
+}
 
 /// An open collection, which knows how much memory it takes and how long it would be packed.
 #[derive(Clone, Debug)]
@@ -191,19 +210,28 @@ impl Collection {
     /// become free are not all used again.
     #[must_use]
     pub fn growth_bytes(&self, delta: &Delta) -> usize {
+        self.growth_bytes_of(Added {
+            items: delta.added(),
+            bytes: delta.bytes(),
+        })
+    }
+
+    /// The same for items that are added one by one.
+    #[must_use]
+    pub fn growth_bytes_of(&self, added: Added) -> usize {
         let (length, capacity, slot) = match &self.items {
             Items::Set(set) => (set.len(), set.capacity(), SET_SLOT_BYTES),
             Items::Hash(hash) => (hash.len(), hash.capacity(), HASH_SLOT_BYTES),
             Items::List(list) => (list.len(), list.capacity(), size_of::<Piece>()),
         };
         // What is added one by one may double the room just before the last of them.
-        let wanted = length + delta.added();
+        let wanted = length + added.items;
         let slots = if wanted > capacity {
             (2 * wanted).max(SLOTS_MIN).saturating_sub(capacity)
         } else {
             0
         };
-        slots * slot + delta.bytes()
+        slots * slot + added.bytes + added.items * 2 * PIECE_BYTES
     }
 
     /// Bytes that the packed form takes once a delta that was made for it is applied.
@@ -263,37 +291,82 @@ impl Collection {
             Delta::Expiry(_) => {}
             Delta::Set { removed, added } => {
                 removed.iter().for_each(|member| self.remove(member));
-                added.iter().for_each(|member| self.add(member));
+                for member in added {
+                    self.add(member);
+                }
             }
             Delta::Hash { removed, set } => {
                 removed.iter().for_each(|field| self.remove(field));
-                set.iter().for_each(|(field, value)| self.set(field, value));
+                for (field, value) in set {
+                    self.set(field, value);
+                }
             }
             Delta::List(splices) => splices.iter().for_each(|splice| self.splice(splice)),
         }
         self.tighten();
     }
 
-    fn add(&mut self, member: &[u8]) {
-        if let Items::Set(set) = &mut self.items
-            && set.insert(member.into())
-        {
+    /// Adds a member to a set; whether it was not there.
+    pub fn add(&mut self, member: &[u8]) -> bool {
+        let Items::Set(set) = &mut self.items else {
+            return false;
+        };
+        let is_new = !set.contains(member) && set.insert(member.into());
+        if is_new {
             self.count_in(member);
         }
+        is_new
     }
 
-    fn set(&mut self, field: &[u8], value: &[u8]) {
+    /// Sets a field of a hash; whether it was not there.
+    pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
         let Items::Hash(hash) = &mut self.items else {
-            return;
+            return false;
         };
-        if let Some(place) = hash.get_mut(field) {
-            let before = std::mem::replace(place, value.into());
-            self.count_out(&before);
-        } else {
-            hash.insert(field.into(), value.into());
-            self.count_in(field);
+        let before = match hash.get_mut(field) {
+            // What is as long takes the same memory.
+            Some(place) if place.len() == value.len() => {
+                place.copy_from_slice(value);
+                return false;
+            }
+            Some(place) => Some(std::mem::replace(place, value.into())),
+            None => {
+                hash.insert(field.into(), value.into());
+                None
+            }
+        };
+        match &before {
+            Some(before) => self.count_out(before),
+            None => self.count_in(field),
         }
         self.count_in(value);
+        before.is_none()
+    }
+
+    /// Adds an element to a list at one of its ends.
+    pub fn push(&mut self, element: &[u8], end: End) {
+        let Items::List(list) = &mut self.items else {
+            return;
+        };
+        match end {
+            End::Left => list.push_front(element.into()),
+            End::Right => list.push_back(element.into()),
+        }
+        self.count_in(element);
+    }
+
+    /// Takes the element at one of a list's ends.
+    pub fn pop(&mut self, end: End) -> Option<Box<[u8]>> {
+        let Items::List(list) = &mut self.items else {
+            return None;
+        };
+        let element = match end {
+            End::Left => list.pop_front(),
+            End::Right => list.pop_back(),
+        }?;
+        self.count_out(&element);
+        self.tighten();
+        Some(element)
     }
 
     fn remove(&mut self, item: &[u8]) {

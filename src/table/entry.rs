@@ -24,6 +24,7 @@ use crate::version::{Hlc, NodeId, Version};
 /// Entries begin at multiples of this.
 pub(super) const ALIGN: usize = 4;
 const FIXED_BYTES: usize = 16;
+const HLC_AT: usize = 8;
 /// The longest value that the length field holds inline.
 pub(super) const INLINE_VALUE_BYTES_MAX: usize = (1 << 20) - 1;
 const INLINE_VALUE_BYTES_MASK: u32 = INLINE_VALUE_BYTES_MAX as u32;
@@ -217,22 +218,35 @@ impl Header {
         self.expires_at(bytes).is_some_and(|at| at <= now)
     }
 
+    /// Its version, unless it has an entity tag beside it.
+    #[inline]
+    pub(super) fn version_without_tag(self, bytes: &[u8], nodes: &Nodes) -> Option<Version> {
+        (self.meta & TAGGED == 0).then(|| Version {
+            hlc: Hlc(read_u64(bytes, HLC_AT)),
+            node: self.node(bytes, nodes),
+        })
+    }
+
+    #[inline]
+    fn node(self, bytes: &[u8], nodes: &Nodes) -> NodeId {
+        if self.meta & WIDE_NODE != 0 {
+            NodeId(read_u32(bytes, self.node_at()))
+        } else {
+            nodes.node((self.place >> NODE_SHIFT) as u8)
+        }
+    }
+
     /// The entry as callers see it; `data` is its value, wherever that lies.
     #[inline]
     pub(super) fn entry<'a>(self, bytes: &[u8], data: &'a [u8], nodes: &Nodes) -> EntryRef<'a> {
         let kind = (self.meta >> KIND_SHIFT & 0x1f) as u8;
-        let node = if self.meta & WIDE_NODE != 0 {
-            NodeId(read_u32(bytes, self.node_at()))
-        } else {
-            nodes.node((self.place >> NODE_SHIFT) as u8)
-        };
         EntryRef {
             // Only numbers of kinds are ever written.
             kind: Kind::from_number(kind).unwrap_or(Kind::Json),
             data,
             version: Version {
-                hlc: Hlc(read_u64(bytes, 8)),
-                node,
+                hlc: Hlc(read_u64(bytes, HLC_AT)),
+                node: self.node(bytes, nodes),
             },
             tag: self.tag(bytes),
             open: None,
@@ -247,6 +261,12 @@ pub(super) fn set_frequency(bytes: &mut [u8], frequency: u8) {
     let meta = read_u32(bytes, 0) & !(3 << FREQUENCY_SHIFT);
     let meta = meta | u32::from(frequency.min(FREQUENCY_MAX)) << FREQUENCY_SHIFT;
     bytes[..4].copy_from_slice(&meta.to_le_bytes());
+}
+
+/// Sets when the entry at the start of `bytes` was written.
+#[inline]
+pub(super) fn set_hlc(bytes: &mut [u8], hlc: Hlc) {
+    bytes[HLC_AT..FIXED_BYTES].copy_from_slice(&hlc.0.to_le_bytes());
 }
 
 /// Marks the entry at the start of `bytes` as dead.
@@ -329,7 +349,7 @@ impl<'a> Draft<'a> {
         let header = self.header;
         header.write(bytes);
         set_frequency(bytes, frequency);
-        bytes[8..16].copy_from_slice(&self.version.hlc.0.to_le_bytes());
+        set_hlc(bytes, self.version.hlc);
         if let Some(at) = self.expires_at {
             bytes[FIXED_BYTES..FIXED_BYTES + 8].copy_from_slice(&at.0.to_le_bytes());
         }

@@ -18,12 +18,13 @@ mod compaction;
 
 use std::collections::BTreeMap;
 
-use super::entry::{ALIGN, Draft, Header, Nodes, set_frequency};
+use super::entry::{ALIGN, Draft, FREQUENCY_MAX, Header, Nodes, set_frequency, set_hlc};
 use super::memory::{Externals, pages};
 use super::segment::{Queue, Segment};
 use crate::clock::UnixMs;
 use crate::command::EntryRef;
-use crate::command::collection::Delta;
+use crate::command::collection::{Collection, Delta};
+use crate::version::{Hlc, Version};
 
 const SEGMENT_BYTES_MIN: usize = 16 << 10;
 const SEGMENT_BYTES_MAX: usize = 2 << 20;
@@ -330,6 +331,49 @@ impl Log {
         let open = open.and_then(|number| self.externals.open(number));
         let entry = header.size() + TAG_AND_EXPIRY_BYTES;
         (pages(entry) + open.map_or(0, |open| open.growth_bytes(delta))) as u64
+    }
+
+    /// The collection of an entry that is kept open.
+    #[inline]
+    pub(super) fn open(&self, handle: u32) -> Option<&Collection> {
+        let bytes = self.bytes(handle);
+        let header = Header::read(bytes);
+        let number = header.is_external().then(|| header.external_number(bytes));
+        self.externals.open(number?)
+    }
+
+    /// As [`Header::version_without_tag`].
+    #[inline]
+    pub(super) fn version_without_tag(&self, handle: u32, nodes: &Nodes) -> Option<Version> {
+        let bytes = self.bytes(handle);
+        Header::read(bytes).version_without_tag(bytes, nodes)
+    }
+
+    /// Has an open collection altered, and counts by how many bytes of items it has grown.
+    pub(super) fn alter<R>(
+        &mut self,
+        handle: u32,
+        alter: impl FnOnce(&mut Collection) -> Option<R>,
+    ) -> Option<(R, i64)> {
+        let bytes = self.bytes(handle);
+        let number = Header::read(bytes).external_number(bytes);
+        let (altered, grown) = self.externals.alter(number, alter)?;
+        let queue = self.queue_of(handle);
+        let queue = &mut self.queues[queue as usize];
+        queue.bytes = queue.bytes.wrapping_add_signed(grown);
+        Some((altered, grown))
+    }
+
+    /// Sets when an entry was written, and counts that as a use.
+    #[inline]
+    pub(super) fn renew(&mut self, handle: u32, hlc: Hlc) {
+        let frequency = (self.header(handle).frequency() + 1).min(FREQUENCY_MAX);
+        let (slot, offset) = self.locate(handle);
+        if let Some(segment) = self.segment_mut(slot) {
+            let bytes = segment.at_mut(offset);
+            set_frequency(bytes, frequency);
+            set_hlc(bytes, hlc);
+        }
     }
 
     /// Changes an external value, and writes the entry anew around it. The new handle, or `None`,

@@ -165,6 +165,24 @@ impl Externals {
         }
     }
 
+    /// Has an open collection altered, and counts by how many bytes of items it has grown; `None` if it
+    /// is not there, or `alter` says so.
+    pub(super) fn alter<R>(
+        &mut self,
+        number: u32,
+        alter: impl FnOnce(&mut Collection) -> Option<R>,
+    ) -> Option<(R, i64)> {
+        let Some(Value::Open(collection)) = self.values.get_mut(number as usize) else {
+            return None;
+        };
+        let memory = |collection: &Collection| collection.memory_bytes() as u64;
+        let (before, items_before) = (memory(collection), collection.item_bytes());
+        let altered = alter(collection)?;
+        self.value_bytes = self.value_bytes - before + memory(collection);
+        let grown = collection.item_bytes() as i64 - items_before as i64;
+        Some((altered, grown))
+    }
+
     pub(super) fn remove(&mut self, number: u32) {
         let Some(place) = self.values.get_mut(number as usize) else {
             return;

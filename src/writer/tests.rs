@@ -1,5 +1,6 @@
 //! One writer: its queue, its roles, and what a panic costs.
 
+mod alter;
 mod aside;
 
 use std::time::Duration;
@@ -22,9 +23,13 @@ const HOLDER: NodeId = NodeId(9);
 const NOW: UnixMs = UnixMs(1_000_000);
 
 fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
-    Writer::new(Options {
+    Writer::new(options(Budget::new(64 << 20), queue_max, queue_bytes_max))
+}
+
+fn options(budget: Arc<Budget>, queue_max: usize, queue_bytes_max: usize) -> Options {
+    Options {
         node: NodeId(1),
-        budget: Budget::new(64 << 20),
+        budget,
         limits: Limits::default(),
         policies: Policies::new(&Config {
             backups: 1,
@@ -36,12 +41,16 @@ fn writer_with(queue_max: usize, queue_bytes_max: usize) -> Writer {
         queue_max,
         queue_bytes_max,
         clock: Clock::manual(NOW),
-    })
+    }
 }
 
 /// A writer that owns everything, without its actor.
 fn writer() -> Writer {
-    let writer = writer_with(1_000, 1 << 20);
+    writer_of(Budget::new(64 << 20))
+}
+
+fn writer_of(budget: Arc<Budget>) -> Writer {
+    let writer = Writer::new(options(budget, 1_000, 1 << 20));
     set_all(&writer, &Role::alone());
     writer
 }

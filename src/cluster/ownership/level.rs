@@ -1,7 +1,8 @@
 //! What an owner, and an heir, does by itself: bring what is so closer to what should be.
 
 use super::{
-    Backups, CUT_OFF_TICKS, Held, ORPHAN_TICKS, Ownership, REPEAT_TICKS, Role, Syncing, UNMET_TICKS,
+    Backups, CUT_OFF_TICKS, Held, Mine, ORPHAN_TICKS, Ownership, REPEAT_TICKS, Role, Syncing,
+    UNMET_TICKS,
 };
 use crate::cluster::ownership::COPIES_MAX;
 use crate::key::PartitionId;
@@ -13,10 +14,16 @@ impl Ownership {
         if !self.serving {
             return;
         }
+        // Whatever is changed below says otherwise.
+        self.at_rest = self.cut_off.is_empty();
         for partition in self.partitions() {
             let owner = self.held[partition.index()].owner;
+            self.at_rest &= owner.is_some_and(|owner| self.members.alive.contains(&owner));
             match owner {
-                Some(owner) if owner == self.me => self.level_mine(partition),
+                Some(owner) if owner == self.me => {
+                    self.level_mine(partition);
+                    self.at_rest &= self.is_level(partition);
+                }
                 Some(owner) if !self.may_live(owner) => self.succeed(partition),
                 Some(_) => {}
                 // What an earlier life of this node owned, a copy may be about to take over.
@@ -43,6 +50,20 @@ impl Ownership {
     /// Whether this node should own a partition.
     fn is_target(&self, partition: PartitionId) -> bool {
         self.target[partition.index()].nodes().first() == Some(&self.me)
+    }
+
+    /// Whether a partition of this node is held just as it should be, and nothing of it is under way.
+    fn is_level(&self, partition: PartitionId) -> bool {
+        let wanted = self.reachable[partition.index()].filter(|node| node != self.me);
+        let held = self.held[partition.index()].backups;
+        let heir = self.target[partition.index()].nodes().first();
+        let is_idle = |mine: &Mine| {
+            mine.syncing.is_empty() && mine.frozen.is_none() && mine.merging.is_empty()
+        };
+        heir.is_none_or(|heir| *heir == self.me)
+            && wanted.nodes().len() == held.nodes().len()
+            && wanted.nodes().iter().all(|node| held.contains(*node))
+            && self.mine.get(&partition).is_some_and(is_idle)
     }
 
     fn level_mine(&mut self, partition: PartitionId) {

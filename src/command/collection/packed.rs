@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use crate::command::Kind;
 
+/// A length or a count takes at most nine groups of seven bits.
+pub(super) const NUMBER_BYTES_MAX: usize = 9;
+
 /// Reads the items of a packed collection, one after another.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::command) struct Packed<'a> {
@@ -33,8 +36,7 @@ impl<'a> Packed<'a> {
 
     fn number(&mut self) -> Option<usize> {
         let mut number = 0usize;
-        // Nine groups of seven bits: more than any length or count needs.
-        for shift in (0..63).step_by(7) {
+        for shift in (0..7 * NUMBER_BYTES_MAX).step_by(7) {
             let (byte, rest) = self.rest.split_first()?;
             self.rest = rest;
             number |= usize::from(byte & 0x7f) << shift;

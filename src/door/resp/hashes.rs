@@ -1,15 +1,16 @@
 //! Commands about hashes: fields with values.
 
 use super::answer::{self, Form};
-use super::call::{Answered, Call, typed};
+use super::call::{Answered, Call, Flow, typed};
 use super::failure::Refusal;
 use super::reply::{Out, Protocol};
 use super::request::Arguments;
 use super::table::Spec;
 use super::typed::{self, Scan};
 use crate::command::hash::Operation;
-use crate::command::{self, Answer};
+use crate::command::{self, Answer, Kind};
 use crate::router;
+use crate::table::Altered;
 
 pub(super) const COMMANDS: &[Spec] = &[
     Spec::new("hdel", -3, hdel).write().fast().key().about(
@@ -173,6 +174,18 @@ fn hdel(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn hset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
+    let pairs = (2..arguments.len()).step_by(2);
+    let created = call.alter_local(&arguments, (Kind::Hash, 2), |hash| {
+        if !arguments.len().is_multiple_of(2) {
+            return None;
+        }
+        let set = |at: &usize| hash.set(&arguments[*at], &arguments[at + 1]);
+        Some(Altered::Yes(pairs.filter(set).count()))
+    });
+    if let Some(created) = created {
+        call.out.integer(created as i64);
+        return Ok(Flow::Done);
+    }
     set(call, arguments, answer::integer)
 }
 

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::answer::{self, Form};
-use super::call::{Answered, Call, Steps, typed};
+use super::call::{Answered, Call, Flow, Steps, typed};
 use super::failure::Refusal;
 use super::number;
 use super::queue::Touches;
@@ -16,8 +16,9 @@ use super::request::{Arguments, Taken};
 use super::table::Spec;
 use super::typed;
 use crate::command::list::{End, Operation};
-use crate::command::{self, Answer, Command};
+use crate::command::{self, Answer, Command, Kind};
 use crate::key::Key;
+use crate::table::Altered;
 
 mod rows;
 mod waiting;
@@ -50,6 +51,15 @@ fn rpushx(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn push(call: Call<'_>, arguments: Arguments<'_>, end: End, only_if_present: bool) -> Answered {
+    let pushed = call.alter_local(&arguments, (Kind::List, 2), |list| {
+        let elements = arguments.from(2);
+        elements.for_each(|element| list.push(element, end));
+        Some(Altered::Yes(list.len()))
+    });
+    if let Some(length) = pushed {
+        call.out.integer(length as i64);
+        return Ok(Flow::Done);
+    }
     let taken = arguments.take();
     let key = call.key(&taken, 1)?;
     let push = Operation::Push {
@@ -73,6 +83,17 @@ fn pop(call: Call<'_>, arguments: Arguments<'_>, end: End) -> Answered {
         return Err(Refusal::arity(&call.entry.name));
     }
     let count = arguments.get(2).map(typed::count).transpose()?;
+    if count.is_none() {
+        // With its last element a list goes as well.
+        let popped = call.alter_local(&arguments, (Kind::List, 2), |list| {
+            let element = (list.len() > 1).then(|| list.pop(end))??;
+            Some(Altered::Yes(element))
+        });
+        if let Some(element) = popped {
+            call.out.bulk(&element);
+            return Ok(Flow::Done);
+        }
+    }
     let key = call.key(&arguments.take(), 1)?;
     let write = if count.is_some() {
         popped

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::answer::{self, Form};
-use super::call::{Answered, Call, Steps, typed};
+use super::call::{Answered, Call, Flow, Steps, typed};
 use super::failure::Refusal;
 use super::queue::Touches;
 use super::reply::Out;
@@ -19,6 +19,7 @@ use crate::command::set::Operation;
 use crate::command::{self, Command, Condition, Kind, Reply};
 use crate::key::Key;
 use crate::router;
+use crate::table::Altered;
 use crate::version::Version;
 
 mod algebra;
@@ -153,6 +154,18 @@ fn members(
 }
 
 fn sadd(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
+    let added = call.alter_local(&arguments, (Kind::Set, 2), |set| {
+        let members = arguments.from(2);
+        let added = members.filter(|member| set.add(member)).count();
+        Some(match added {
+            0 => Altered::No(0),
+            added => Altered::Yes(added),
+        })
+    });
+    if let Some(added) = added {
+        call.out.integer(added as i64);
+        return Ok(Flow::Done);
+    }
     members(call, arguments, Operation::Add, answer::integer)
 }
 

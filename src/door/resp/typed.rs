@@ -8,10 +8,12 @@ use super::failure::Refusal;
 use super::number;
 use super::reply::Out;
 use super::request::{Arguments, Taken};
-use crate::command::{self, Answer, Command, Operation, Reply};
+use crate::command::collection::{Added, Collection};
+use crate::command::{self, Answer, Command, Kind, Operation, Reply};
 use crate::glob;
 use crate::key::Key;
 use crate::router;
+use crate::table::Altered;
 
 /// What an operation answered.
 pub(super) fn answer(reply: Result<Reply, router::Error>) -> Result<Answer, Refusal> {
@@ -38,6 +40,26 @@ impl Call<'_> {
             Err(error) if is_string => Err(error.into()),
             reply => write(out, answer(reply)?),
         })
+    }
+
+    /// Has a large collection altered by the arguments from `first` on, if that is possible here and at
+    /// once; what that came to.
+    pub(super) fn alter_local<R>(
+        &self,
+        arguments: &Arguments<'_>,
+        (kind, first): (Kind, usize),
+        alter: impl FnOnce(&mut Collection) -> Option<Altered<R>>,
+    ) -> Option<R> {
+        let context = &self.shared.context;
+        let (key, items) = (&arguments[1], arguments.from(first));
+        // What is wrong with it is said on the longer way.
+        Key::check(key, context.config.key_bytes_max).ok()?;
+        let added = Added {
+            items: items.len(),
+            bytes: items.map(<[u8]>::len).sum(),
+        };
+        let router = &context.router;
+        router.alter_local(key, (kind, added), self.now, alter)
     }
 
     /// Refuses an argument, but only if the key is there and has the right type: some commands look

@@ -1,4 +1,5 @@
-//! The shortest way, for the writes that come most often: a whole string, and a number that is added to.
+//! The shortest way, for the writes that come most often: a whole string, a number that is added to, and
+//! items that come to a collection or go.
 //!
 //! What they leave behind is what [`Core::apply`] would leave. But nothing is copied, shared or counted
 //! on the way, because nobody else has to hear of it: this node owns the partition, there are no copies
@@ -6,9 +7,10 @@
 
 use super::{Core, Role};
 use crate::clock::UnixMs;
+use crate::command::collection::{Added, Collection};
 use crate::command::{EntryRef, Kind, check_size, counter};
 use crate::key::PartitionId;
-use crate::table::Spot;
+use crate::table::{Altered, Spot};
 use crate::version::Version;
 use crate::writer::Error;
 
@@ -57,6 +59,27 @@ impl Core {
         let value = (Kind::Counter, data, expires_at);
         let written = self.write_here((spot, partition, key), value, now);
         Some(written.map(|()| sum))
+    }
+
+    /// Has an open collection altered where it stands; see [`Table::alter_at`](crate::table::Table::alter_at).
+    pub(in crate::writer) fn alter_here<R>(
+        &mut self,
+        partition: PartitionId,
+        key: &[u8],
+        (kind, added): (Kind, Added),
+        now: UnixMs,
+        alter: impl FnOnce(&mut Collection) -> Option<Altered<R>>,
+    ) -> Option<R> {
+        if !self.is_alone(partition) {
+            return None;
+        }
+        self.purge(partition, key, now);
+        let spot = self.table.spot(key);
+        let versions = &mut self.versions;
+        let stamp = |present| versions.next(now, Some(present));
+        let size = (kind, added, self.setup.limits.value_bytes_max);
+        self.table
+            .alter_at(spot, size, self.setup.node, now, stamp, alter)
     }
 
     fn is_alone(&self, partition: PartitionId) -> bool {
