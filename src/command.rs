@@ -263,8 +263,10 @@ pub enum Reply {
 /// What bounds a value, whoever makes it, and the work for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest value in bytes, in its stored form.
+    /// Longest value in bytes, in its stored form; longest answer, about.
     pub value_bytes_max: usize,
+    /// Longest set, hash or list in bytes, in its stored form.
+    pub collection_bytes_max: usize,
     /// Deepest nesting of a JSON document.
     pub json_depth_max: usize,
     /// Most work for a document, in bytes that are looked at or written, where what is beyond is done
@@ -277,6 +279,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             value_bytes_max: 16 << 20,
+            collection_bytes_max: 64 << 20,
             json_depth_max: 128,
             work_max: usize::MAX,
         }

@@ -180,6 +180,8 @@ pub struct Config {
     pub key_bytes_max: usize,
     /// Longest value in bytes, at most 64 MiB: what the links between nodes can carry.
     pub value_bytes_max: usize,
+    /// Longest set, hash or list in bytes, in its stored form, at most 64 MiB as well.
+    pub collection_bytes_max: usize,
     /// Longest request body in bytes (of a batch: longest line).
     pub body_bytes_max: usize,
     /// Deepest nesting of a JSON document.
@@ -307,6 +309,7 @@ impl Default for Config {
             threads: 0,
             key_bytes_max: KEY_BYTES_MAX,
             value_bytes_max: 16 << 20,
+            collection_bytes_max: validate::VALUE_BYTES_LIMIT,
             body_bytes_max: 17 << 20,
             json_depth_max: 128,
             request_keys_max: 1_000,
@@ -319,7 +322,7 @@ impl Default for Config {
             resp_idle_timeout: Duration::ZERO,
             write_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(2),
-            peer_bytes_max: 64 << 20,
+            peer_bytes_max: 65 << 20,
             watchers_max: live.subscribers_max,
             subscriptions_max: live.topics_max,
             watch_events_max: live.events_max,

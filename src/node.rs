@@ -562,6 +562,7 @@ fn writers(
         budget: Arc::clone(budget),
         limits: command::Limits {
             value_bytes_max: config.value_bytes_max,
+            collection_bytes_max: config.collection_bytes_max,
             json_depth_max: config.json_depth_max,
             work_max: usize::MAX,
         },

@@ -64,6 +64,7 @@ async fn three_nodes() {
 async fn converse(nodes: usize) {
     let config = Config {
         value_bytes_max: 1_000,
+        collection_bytes_max: 1_000,
         body_bytes_max: 100_000,
         json_depth_max: 8,
         ..Config::default()

@@ -48,6 +48,7 @@ async fn texts(wire: &mut Wire, line: &str) -> Vec<String> {
 fn small() -> Config {
     Config {
         value_bytes_max: 1_000,
+        collection_bytes_max: 1_000,
         ..Config::default()
     }
 }

@@ -19,6 +19,7 @@ const DOCUMENT: &[u8] = br#"{"a":{"a":[1,2.50,{"b":"\u00e9","a":null}],"b":[[]]}
 const VALUE: &[u8] = br#"{"a":[1],"b":null}"#;
 const LIMITS: Limits = Limits {
     value_bytes_max: 1 << 17,
+    collection_bytes_max: 1 << 17,
     json_depth_max: 32,
     work_max: usize::MAX,
 };

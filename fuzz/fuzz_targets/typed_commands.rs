@@ -27,6 +27,7 @@ use vocabulary::{Op, Text};
 /// Small enough that values come to it, and large enough that collections are opened before.
 const LIMITS: Limits = Limits {
     value_bytes_max: 2_000,
+    collection_bytes_max: 2_000,
     json_depth_max: 128,
     work_max: usize::MAX,
 };

@@ -83,7 +83,10 @@ pub fn apply(
             condition,
             ..
         } => {
-            check_size(data.len(), limits)?;
+            match kind.is_collection() {
+                true => check_collection(data.len(), limits)?,
+                false => check_size(data.len(), limits)?,
+            }
             check(*kind, data)?;
             if !condition.holds(version) {
                 return Ok((Effect::None, failed));
@@ -298,13 +301,20 @@ fn expiry(ttl_ms: Option<u64>, now: UnixMs) -> Option<UnixMs> {
 /// Refuses a collection that has grown too large. What takes from one is always done.
 fn check_growth(before: usize, after: usize, limits: &Limits) -> Result<(), Error> {
     match after > before {
-        true => check_size(after, limits),
+        true => check_collection(after, limits),
         false => Ok(()),
     }
 }
 
+fn check_collection(bytes: usize, limits: &Limits) -> Result<(), Error> {
+    check_length(bytes, limits.collection_bytes_max)
+}
+
 pub(crate) fn check_size(bytes: usize, limits: &Limits) -> Result<(), Error> {
-    let max = limits.value_bytes_max;
+    check_length(bytes, limits.value_bytes_max)
+}
+
+fn check_length(bytes: usize, max: usize) -> Result<(), Error> {
     if bytes > max {
         Err(Error::ValueTooLarge { bytes, max })
     } else {

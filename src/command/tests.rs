@@ -21,6 +21,7 @@ impl Cell {
             versions: HlcSource::default(),
             limits: Limits {
                 value_bytes_max: 64,
+                collection_bytes_max: 64,
                 json_depth_max: 4,
                 ..Limits::default()
             },
@@ -458,6 +459,7 @@ fn values_are_bounded_in_bytes() {
 fn what_takes_from_a_full_collection_is_always_done() {
     let limits = Limits {
         value_bytes_max: 1_000,
+        collection_bytes_max: 1_000,
         ..Limits::default()
     };
     let element = Bytes::from(vec![b'x'; 97]);

@@ -357,7 +357,8 @@ impl Loaded {
             config.body_bytes_max = config.value_bytes_max.saturating_add(BODY_MARGIN_BYTES);
         }
         if !given("peer-bytes-max") {
-            let whole = config.value_bytes_max.saturating_add(ENVELOPE_BYTES);
+            let longest = config.value_bytes_max.max(config.collection_bytes_max);
+            let whole = longest.saturating_add(ENVELOPE_BYTES);
             config.peer_bytes_max = config.peer_bytes_max.max(whole);
         }
         if !given("cluster-port") {

@@ -220,29 +220,42 @@ impl Config {
 
     fn validate_limits(&self) -> Result<(), Invalid> {
         within("key-bytes-max", self.key_bytes_max, 1..=KEY_BYTES_MAX)?;
-        if self.value_bytes_max > VALUE_BYTES_LIMIT {
-            let most = VALUE_BYTES_LIMIT >> 20;
-            return invalid(
-                "value-bytes-max",
-                format!(
-                    "{} bytes are more than a message between nodes can carry",
-                    self.value_bytes_max
-                ),
-                format!("at most {most}MiB"),
-            );
-        }
-        within("value-bytes-max", self.value_bytes_max, 2..=usize::MAX)?;
-        within("json-depth-max", self.json_depth_max, 1..=JSON_DEPTH_LIMIT)?;
-        let whole = self.value_bytes_max + self.key_bytes_max;
         for (setting, bytes) in [
-            ("body-bytes-max", self.body_bytes_max),
-            ("peer-bytes-max", self.peer_bytes_max),
+            ("value-bytes-max", self.value_bytes_max),
+            ("collection-bytes-max", self.collection_bytes_max),
         ] {
+            if bytes > VALUE_BYTES_LIMIT {
+                let most = VALUE_BYTES_LIMIT >> 20;
+                return invalid(
+                    setting,
+                    format!("{bytes} bytes are more than a message between nodes can carry"),
+                    format!("at most {most}MiB"),
+                );
+            }
+            within(setting, bytes, 2..=usize::MAX)?;
+        }
+        within("json-depth-max", self.json_depth_max, 1..=JSON_DEPTH_LIMIT)?;
+        let longest = self.value_bytes_max.max(self.collection_bytes_max);
+        for (setting, bytes, longest, of) in [
+            (
+                "body-bytes-max",
+                self.body_bytes_max,
+                self.value_bytes_max,
+                "value-bytes-max",
+            ),
+            (
+                "peer-bytes-max",
+                self.peer_bytes_max,
+                longest,
+                "value-bytes-max and collection-bytes-max",
+            ),
+        ] {
+            let whole = longest + self.key_bytes_max;
             if bytes < whole {
                 return invalid(
                     setting,
                     format!("{bytes} bytes do not hold the longest key and value"),
-                    format!("at least {whole}, or a smaller value-bytes-max"),
+                    format!("at least {whole}, or a smaller {of}"),
                 );
             }
         }
@@ -424,7 +437,7 @@ mod tests {
     #[test]
     fn every_limit_is_named() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 31] = [
+        let changes: [(&str, Change); 33] = [
             ("resp-port", |c| c.http_port = Port::Exactly(65_000)),
             ("min-members", |c| c.min_members = 1_025),
             ("backups", |c| c.backups = 4),
@@ -456,6 +469,11 @@ mod tests {
             ("value-bytes-max", |c| {
                 c.value_bytes_max = (64 << 20) + 1;
                 c.body_bytes_max = 1 << 30;
+                c.peer_bytes_max = 1 << 30;
+            }),
+            ("collection-bytes-max", |c| c.collection_bytes_max = 1),
+            ("collection-bytes-max", |c| {
+                c.collection_bytes_max = (64 << 20) + 1;
                 c.peer_bytes_max = 1 << 30;
             }),
             ("json-depth-max", |c| c.json_depth_max = 0),

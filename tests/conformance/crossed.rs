@@ -20,6 +20,7 @@ const TOLERANCE_MS: u64 = 100;
 fn config() -> Config {
     Config {
         value_bytes_max: 1_000,
+        collection_bytes_max: 1_000,
         body_bytes_max: 100_000,
         ..Config::default()
     }

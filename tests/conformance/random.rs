@@ -21,6 +21,7 @@ async fn run(nodes: usize, steps: usize) {
     let steps = named.map_or(steps, |steps| steps.parse().unwrap());
     let config = Config {
         value_bytes_max: 100_000,
+        collection_bytes_max: 100_000,
         body_bytes_max: 1_000_000,
         ..Config::default()
     };

@@ -174,6 +174,7 @@ async fn replies_have_their_share_of_the_memory() {
         door_bytes_max: Some(300_000),
         body_bytes_max: 200_000,
         value_bytes_max: 100_000,
+        collection_bytes_max: 100_000,
         ..Config::default()
     };
     let door = TestDoor::with(config).await;
@@ -236,6 +237,7 @@ async fn a_stream_ends_with_what_cannot_be_read_and_when_the_node_stops() {
     let config = Config {
         body_bytes_max: 200_000,
         value_bytes_max: 100_000,
+        collection_bytes_max: 100_000,
         ..Config::default()
     };
     let mut door = TestDoor::with(config).await;

@@ -87,6 +87,7 @@ async fn a_message_of_many_small_items_takes_the_memory_that_it_takes() {
         door_bytes_max: Some(1_000_000),
         body_bytes_max: 200_000,
         value_bytes_max: 100_000,
+        collection_bytes_max: 100_000,
         ..Config::default()
     };
     let door = TestDoor::with(config).await;
@@ -224,6 +225,7 @@ async fn answers_have_their_share_of_the_memory() {
         door_bytes_max: Some(300_000),
         body_bytes_max: 200_000,
         value_bytes_max: 100_000,
+        collection_bytes_max: 100_000,
         ..Config::default()
     };
     let door = TestDoor::with(config).await;

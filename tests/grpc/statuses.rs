@@ -182,6 +182,7 @@ async fn a_node_that_has_not_joined_is_unavailable() {
 async fn what_is_too_large_is_refused() {
     let config = Config {
         value_bytes_max: 1_000,
+        collection_bytes_max: 1_000,
         body_bytes_max: 10_000,
         ..Config::default()
     };

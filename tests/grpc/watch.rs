@@ -305,6 +305,7 @@ async fn an_event_has_its_share_of_the_memory() {
         door_bytes_max: Some(400_000),
         body_bytes_max: 350_000,
         value_bytes_max: 300_000,
+        collection_bytes_max: 300_000,
         ..config()
     })
     .await;

@@ -193,6 +193,7 @@ async fn an_answer_that_the_door_has_no_memory_for_is_refused() {
         door_bytes_max: Some(300_000),
         body_bytes_max: 200_000,
         value_bytes_max: 100_000,
+        collection_bytes_max: 100_000,
         ..Config::default()
     };
     let door = TestDoor::with(config).await;

@@ -21,6 +21,7 @@ fn small() -> Config {
     Config {
         body_bytes_max: 10_000,
         value_bytes_max: 1_000,
+        collection_bytes_max: 1_000,
         ..Default::default()
     }
 }

@@ -47,6 +47,7 @@ async fn dropped_for_not_reading(door: &TestDoor, count: f64) {
 async fn tight(write_timeout: Duration) -> TestDoor {
     let config = Config {
         value_bytes_max: 400_000,
+        collection_bytes_max: 400_000,
         body_bytes_max: 500_000,
         door_bytes_max: Some(1_000_000),
         idle_timeout: Duration::from_millis(500),

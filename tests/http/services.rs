@@ -235,6 +235,7 @@ async fn a_flag_is_set_or_not() {
 async fn what_is_no_value_is_refused_and_nothing_is_written() {
     let config = Config {
         value_bytes_max: 100,
+        collection_bytes_max: 100,
         body_bytes_max: 1_000,
         ..Config::default()
     };

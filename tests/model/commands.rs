@@ -24,6 +24,7 @@ impl Run {
     fn new(seed: u64, value_bytes_max: usize, long_bytes: u64) -> Run {
         let limits = Limits {
             value_bytes_max,
+            collection_bytes_max: value_bytes_max,
             json_depth_max: 128,
             ..Limits::default()
         };

@@ -126,6 +126,7 @@ async fn claims_cost_nothing() {
 async fn requests_together_have_the_memory_of_the_doors() {
     let config = Config {
         value_bytes_max: 1 << 20,
+        collection_bytes_max: 1 << 20,
         body_bytes_max: 2 << 20,
         door_bytes_max: Some(3 << 20),
         ..Config::default()

@@ -230,6 +230,7 @@ async fn router(config: &Config, clock: &Clock) -> Router {
         budget: Budget::new(1 << 30),
         limits: Limits {
             value_bytes_max: config.value_bytes_max,
+            collection_bytes_max: config.collection_bytes_max,
             json_depth_max: config.json_depth_max,
             ..Limits::default()
         },

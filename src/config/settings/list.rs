@@ -426,6 +426,15 @@ pub static SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "collection-bytes-max",
+        group: LIMITS,
+        placeholder: "SIZE",
+        help: "Longest set, hash or list, in its stored form, at most 64MiB",
+        read: |d, raw| value::length(raw).map(|bytes| d.config.collection_bytes_max = bytes),
+        show: |d| size(d.config.collection_bytes_max as u64),
+        ..PLAIN
+    },
+    Setting {
         name: "body-bytes-max",
         group: LIMITS,
         placeholder: "SIZE",
@@ -501,7 +510,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "peer-bytes-max",
         group: LIMITS,
         placeholder: "SIZE",
-        help: "Most bytes under way to one other node; by default 64MiB, or what the longest \
+        help: "Most bytes under way to one other node; by default 65MiB, or what the longest \
                value takes",
         read: |d, raw| value::length(raw).map(|bytes| d.config.peer_bytes_max = bytes),
         show: |d| size(d.config.peer_bytes_max as u64),

@@ -77,7 +77,7 @@ impl Core {
         let spot = self.table.spot(key);
         let versions = &mut self.versions;
         let stamp = |present| versions.next(now, Some(present));
-        let size = (kind, added, self.setup.limits.value_bytes_max);
+        let size = (kind, added, self.setup.limits.collection_bytes_max);
         self.table
             .alter_at(spot, size, self.setup.node, now, stamp, alter)
     }

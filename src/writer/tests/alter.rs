@@ -184,7 +184,7 @@ fn an_alteration_keeps_to_the_limits() {
     filled(&writer, 10);
     assert_eq!(push(), Some(Answer::Integer(13)));
     // One more does not fit: the longer way says so.
-    let max = writer.0.options.limits.value_bytes_max;
+    let max = writer.0.options.limits.collection_bytes_max;
     let long = Act::Push(End::Left, vec![vec![0; max].into()]);
     assert_eq!(long.here(&writer), None);
     assert!(now(&writer, &long.command()).is_err());

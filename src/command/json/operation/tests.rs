@@ -4,6 +4,7 @@ use super::*;
 
 const LIMITS: Limits = Limits {
     value_bytes_max: 1 << 20,
+    collection_bytes_max: 1 << 20,
     json_depth_max: 128,
     work_max: usize::MAX,
 };

@@ -235,7 +235,7 @@ fn a_collection_that_does_not_fit_is_refused_whole() {
     let more = push("list", End::Right, vec![vec![b'x'; 100_000].into(); 120]);
     assert!(matches!(node.run(&more), Err(Error::Full { .. })));
     node.core.table.check_invariants().unwrap();
-    let more = push("other", End::Right, vec![vec![b'x'; 1_000_000].into(); 17]);
+    let more = push("other", End::Right, vec![vec![b'x'; 1_000_000].into(); 68]);
     let refused = node.run(&more);
     assert!(matches!(
         refused,
