@@ -36,8 +36,8 @@ use tokio::sync::oneshot;
 
 pub use self::actor::WriterActor;
 pub use self::core::{
-    Discarded, Kinds, Lost, Merge, Moved, Operation, Outcome, Owned, Role, Scanned, Sinks, Sum,
-    Verdict, key_sum,
+    Discarded, Doubtful, Followed, Kinds, Lost, Merge, Moved, Operation, Outcome, Owned, Role,
+    Scanned, Sinks, Sum, Verdict, key_sum,
 };
 pub use self::keyspace::Deleted;
 
@@ -235,7 +235,7 @@ impl Writer {
         data: &[u8],
         now: UnixMs,
     ) -> Option<Result<(), Error>> {
-        self.write_here(now, |core| core.put_here(partition, key, data, now))
+        self.write_here(|core| core.put_here(partition, key, data, now))
     }
 
     /// Adds to a number, if nobody else has to hear of it; what it is then. `None`, and nothing is
@@ -247,7 +247,7 @@ impl Writer {
         by: i64,
         now: UnixMs,
     ) -> Option<Result<i64, Error>> {
-        self.write_here(now, |core| core.add_here(partition, key, by, now))
+        self.write_here(|core| core.add_here(partition, key, by, now))
     }
 
     /// Has a large collection altered, if nobody else has to hear of it and `alter` can do it; what that
@@ -260,14 +260,14 @@ impl Writer {
         now: UnixMs,
         alter: impl FnOnce(&mut Collection) -> Option<Altered<R>>,
     ) -> Option<R> {
-        self.write_here(now, |core| {
-            core.alter_here(partition, key, what, now, alter)
-        })
+        self.write_here(|core| core.alter_here(partition, key, what, now, alter))
     }
 
     #[inline]
-    fn write_here<R>(&self, now: UnixMs, write: impl FnOnce(&mut Core) -> Option<R>) -> Option<R> {
-        if !self.0.options.pulse.is_fresh(now) {
+    fn write_here<R>(&self, write: impl FnOnce(&mut Core) -> Option<R>) -> Option<R> {
+        let Options { pulse, clock, .. } = &self.0.options;
+        // This node may have stood still since `now`, and others have taken over.
+        if !pulse.is_alone() && !pulse.is_fresh(clock.now()) {
             return None;
         }
         let mut core = self.lock_soon()?;
@@ -427,7 +427,8 @@ impl Writer {
                 .collect();
             drop(core);
             shared.waiting.fetch_sub(count, Ordering::AcqRel);
-            shared.queued.fetch_add(count as u64, Ordering::Relaxed);
+            let served = answers.iter().filter(|(_, o)| was_served(o)).count();
+            shared.queued.fetch_add(served as u64, Ordering::Relaxed);
             for (reply, outcome) in answers {
                 // The caller may have given up at its deadline.
                 let _ = reply.send(outcome);
@@ -591,31 +592,43 @@ impl Writer {
         }
     }
 
-    /// Takes the owner's word for an entry that it had when it was `asked`.
-    pub fn overrule(&self, moved: &Moved, asked: UnixMs) -> bool {
-        let now = self.0.options.clock.now();
-        self.0.core.lock().overrule(moved, asked, now)
+    /// The turn of a copy that follows `owner`.
+    #[must_use]
+    pub fn turn_behind(&self, partition: PartitionId, owner: NodeId) -> Option<u32> {
+        self.0.core.lock().turn_behind(partition, owner)
     }
 
-    /// Removes what the owner did not have when it was `asked`; how many entries that were.
-    pub async fn remove_unseen(
+    /// Takes the owner's word for an entry that it had when it was `asked`.
+    pub fn overrule(&self, followed: &Followed, moved: &Moved, asked: UnixMs) -> bool {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().overrule(followed, moved, asked, now)
+    }
+
+    /// Finds what the owner did not have when it was `asked`.
+    pub async fn find_unseen(
         &self,
-        wanted: impl Fn(PartitionId) -> bool,
+        followed: &Followed,
         seen: &HashSet<Sum>,
         asked: UnixMs,
-    ) -> usize {
-        let (mut at, mut removed) = (Some(Cursor::default()), 0);
+    ) -> Vec<Doubtful> {
+        let (mut at, mut unseen) = (Some(Cursor::default()), Vec::new());
         while let Some(cursor) = at {
             let now = self.0.options.clock.now();
-            let (next, count) = self
+            let what = (seen, asked);
+            at = self
                 .0
                 .core
                 .lock()
-                .remove_unseen(cursor, &wanted, seen, asked, now);
-            (at, removed) = (next, removed + count);
+                .find_unseen(cursor, followed, what, now, &mut unseen);
             tokio::task::yield_now().await;
         }
-        removed
+        unseen
+    }
+
+    /// Removes an entry that its owner does not have; whether it did.
+    pub fn remove_doubtful(&self, followed: &Followed, doubtful: &Doubtful) -> bool {
+        let now = self.0.options.clock.now();
+        self.0.core.lock().remove_doubtful(followed, doubtful, now)
     }
 
     /// The present moment, as versions are made by it.

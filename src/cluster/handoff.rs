@@ -5,11 +5,12 @@
 //! ([`Handoff::merge`]), or where a copy turns out to differ from its owner's ([`Handoff::repair`]). A stretch whose session breaks is asked for again where it stood. All pulls
 //! of a node share one rate, and can be paused together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -23,7 +24,7 @@ use crate::key::PartitionId;
 use crate::replication::Ticket;
 use crate::router::Router;
 use crate::version::NodeId;
-use crate::writer::{Discarded, Merge, Moved, Writer, key_sum};
+use crate::writer::{Discarded, Doubtful, Followed, Merge, Moved, Writer, key_sum};
 
 /// About so many bytes of entries come at a time.
 const CHUNK_BYTES: u32 = 128 * 1024;
@@ -192,7 +193,13 @@ impl Handoff {
     /// # Errors
     /// When the owner does not answer any more.
     pub async fn repair(&self, owner: NodeId, copies: &[PartitionId]) -> Result<usize, Error> {
-        let mut different: Vec<PartitionId> = copies.to_vec();
+        let router = &self.0.router;
+        let turn = |p: &PartitionId| Some((*p, router.writer(*p).turn_behind(*p, owner)?));
+        let mut followed = Followed {
+            owner,
+            turns: copies.iter().filter_map(turn).collect(),
+        };
+        let mut different: Vec<PartitionId> = followed.turns.keys().copied().collect();
         for _ in 0..REPAIR_LOOKS {
             different = self.differing(owner, &different).await?;
             if different.is_empty() {
@@ -201,7 +208,7 @@ impl Handoff {
             tokio::time::sleep(REPAIR_LOOK_AGAIN).await;
         }
         different.truncate(REPAIR_PARTITIONS_MAX);
-        let router = &self.0.router;
+        followed.turns.retain(|p, _| different.contains(p));
         let set: PartitionSet = different.iter().copied().collect();
         let Some(asked) = router.writers().first().map(Writer::now) else {
             return Ok(0);
@@ -212,14 +219,16 @@ impl Handoff {
         while let Some(entries) = stretches.next().await? {
             for moved in &entries {
                 seen.insert(key_sum(&moved.key));
-                put += usize::from(router.writer(moved.partition).overrule(moved, asked));
+                let writer = router.writer(moved.partition);
+                put += usize::from(writer.overrule(&followed, moved, asked));
             }
         }
-        let mut removed = 0;
+        let mut doubtful = HashMap::new();
         for writer in router.writers() {
-            let wanted = |partition| set.contains(partition);
-            removed += writer.remove_unseen(wanted, &seen, asked).await;
+            let unseen = writer.find_unseen(&followed, &seen, asked).await;
+            doubtful.extend(unseen.into_iter().map(|one| (one.key.clone(), one)));
         }
+        let removed = self.remove(&followed, doubtful).await?;
         let count = different.len();
         self.0.repaired.fetch_add(count as u64, Ordering::Relaxed);
         tracing::warn!(
@@ -230,6 +239,29 @@ impl Handoff {
             "copies differed from their owner's and were repaired"
         );
         Ok(count)
+    }
+
+    /// Removes entries that the owner still does not have; how many that were.
+    async fn remove(
+        &self,
+        followed: &Followed,
+        mut doubtful: HashMap<Bytes, Doubtful>,
+    ) -> Result<usize, Error> {
+        if doubtful.is_empty() {
+            return Ok(0);
+        }
+        let set: PartitionSet = doubtful.values().map(|one| one.partition).collect();
+        let mut stretches = Stretches::new(self, followed.owner, &set);
+        while let Some(entries) = stretches.next().await? {
+            for moved in &entries {
+                doubtful.remove(&moved.key);
+            }
+        }
+        let gone = |one: &&Doubtful| {
+            let writer = self.0.router.writer(one.partition);
+            writer.remove_doubtful(followed, one)
+        };
+        Ok(doubtful.values().filter(gone).count())
     }
 
     /// Those of some copies that do not come to the same here and at their owner.

@@ -24,6 +24,11 @@ use super::{EntryRef, Error, Kind};
 /// ```
 #[must_use]
 pub fn parse(text: &[u8]) -> Option<i64> {
+    /// `-9223372036854775808`.
+    const BYTES_MAX: usize = 20;
+    if text.len() > BYTES_MAX {
+        return None;
+    }
     let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     let canonical = itoa::Buffer::new().format(number).as_bytes() == text;
     canonical.then_some(number)

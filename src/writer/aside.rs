@@ -121,6 +121,23 @@ impl Writer {
         command: &Command,
         operation: Option<OperationId>,
     ) -> Result<Outcome, Error> {
+        let outcome = self.work_out(partition, command, operation);
+        let is_served = !matches!(outcome, Ok(Outcome::Elsewhere));
+        let mut core = self.0.core.lock();
+        match command.is_read() {
+            true => core.served.reads += u64::from(is_served),
+            false => core.served.writes += u64::from(is_served),
+        }
+        drop(core);
+        outcome
+    }
+
+    fn work_out(
+        &self,
+        partition: PartitionId,
+        command: &Command,
+        operation: Option<OperationId>,
+    ) -> Result<Outcome, Error> {
         let shared = &*self.0;
         for _ in 0..TRIES {
             let now = shared.options.clock.now();

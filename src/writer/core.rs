@@ -24,7 +24,7 @@ pub use self::copy::Verdict;
 pub use self::flush::{Flush, Lost};
 pub use self::keyspace::{Kinds, Owned};
 pub use self::merge::{Discarded, Merge};
-pub use self::repair::{Sum, key_sum};
+pub use self::repair::{Doubtful, Followed, Sum, key_sum};
 pub use self::roles::{Role, Sinks};
 
 use self::apply::Sent;

@@ -33,6 +33,13 @@ impl Pulse {
         now.0 <= self.0.load(Ordering::Relaxed)
     }
 
+    /// Whether it may answer for ever: nobody else can take over.
+    #[must_use]
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == u64::MAX
+    }
+
     /// It may until it stands still.
     pub fn renew(&self, now: UnixMs) {
         self.0.store(now.0 + STANDSTILL_MS, Ordering::Relaxed);

@@ -192,8 +192,10 @@ pub(super) struct Thresholds {
 impl Thresholds {
     /// Of how many items it makes a difference what they are.
     pub(super) fn items_max(&self) -> u64 {
+        /// All of them are looked at under the lock of their table.
+        const LOOKED_AT_MAX: u64 = 65_536;
         let sets = self.intset_entries.max(self.set_entries);
-        self.hash_entries.max(sets)
+        self.hash_entries.max(sets).min(LOOKED_AT_MAX)
     }
 }
 

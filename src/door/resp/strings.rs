@@ -489,41 +489,54 @@ fn incrbyfloat(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     operate(call, &taken, operation, answer::bulk)
 }
 
-/// The writes of `MSET` and `MSETNX`.
-fn puts(
-    call: &Call<'_>,
-    arguments: Arguments<'_>,
-    condition: Condition,
-) -> Result<Vec<Command>, Refusal> {
+/// Refuses what can be seen to be wrong with `MSET` and `MSETNX` before any of it is done.
+fn check_puts(call: &Call<'_>, arguments: &Arguments<'_>) -> Result<(), Refusal> {
     if arguments.len().is_multiple_of(2) {
         return Err(Refusal::arity(&call.entry.name));
     }
+    let config = &call.shared.context.config;
+    for at in (1..arguments.len()).step_by(2) {
+        Key::check(&arguments[at], config.key_bytes_max)?;
+        let (bytes, max) = (arguments[at + 1].len(), config.value_bytes_max);
+        if bytes > max {
+            let error = command::Error::ValueTooLarge { bytes, max };
+            return Err(router::Error::Command(error).into());
+        }
+    }
+    Ok(())
+}
+
+/// The writes of `MSET` and `MSETNX` from an argument on.
+fn puts(
+    call: &Call<'_>,
+    arguments: Arguments<'_>,
+    first: usize,
+    condition: Condition,
+) -> Result<Vec<Command>, Refusal> {
     let taken = arguments.take();
-    (1..taken.len())
+    (first..taken.len())
         .step_by(2)
         .map(|at| put(call, &taken, (at, at + 1), None, condition.clone()))
         .collect()
 }
 
 fn mset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    if !arguments.len().is_multiple_of(2) {
-        let mut at = 1;
-        while at < arguments.len() {
-            match put_local(&call, &arguments[at], &arguments[at + 1]) {
-                Some(put) => put?,
-                // What was put already is put once more: the same, and nobody has heard of it.
-                None => break,
-            }
-            at += 2;
+    check_puts(&call, &arguments)?;
+    let mut at = 1;
+    while at < arguments.len() {
+        match put_local(&call, &arguments[at], &arguments[at + 1]) {
+            Some(put) => put?,
+            None => break,
         }
-        if at == arguments.len() {
-            call.out.ok();
-            return Ok(Flow::Done);
-        }
+        at += 2;
     }
-    // Of several for one key only the last: on its way to another node one may be sent again, behind
+    if at == arguments.len() {
+        call.out.ok();
+        return Ok(Flow::Done);
+    }
+    // Others may have changed what was put already. Of several for one key only the last: on its way to another node one may be sent again, behind
     // a later one.
-    let commands = all_or_none::last_of_each(puts(&call, arguments, Condition::None)?);
+    let commands = all_or_none::last_of_each(puts(&call, arguments, at, Condition::None)?);
     call.execute_all(commands, |out, replies| {
         replies
             .into_iter()

@@ -460,6 +460,9 @@ impl Core {
         };
         self.flushed.lost.note(&unswept, key, entry.version);
         self.table.remove(key, now);
+        if self.live.is_watched() && self.roles[partition.index()].is_owned() {
+            self.live.changed(key, || What::Deleted(unswept.upto));
+        }
     }
 
     /// Acknowledged writes that the other side of a cut has deleted, since this was asked last.
@@ -479,6 +482,7 @@ impl Core {
             flushed.cursor = Cursor::default();
         }
         let (under_way, lost) = (&flushed.under_way, &mut flushed.lost);
+        let (live, roles) = (&self.live, &self.roles);
         let next = self.table.sweep(
             flushed.cursor,
             work_max,
@@ -488,7 +492,13 @@ impl Core {
                 let Some(unswept) = unswept.filter(|unswept| unswept.contains(entry)) else {
                     return false;
                 };
-                lost.note(unswept, key, entry.version);
+                // What has expired is not lost by this.
+                if entry.expires_at.is_none_or(|at| at > now) {
+                    lost.note(unswept, key, entry.version);
+                    if live.is_watched() && roles[partition.index()].is_owned() {
+                        live.changed(key, || What::Deleted(unswept.upto));
+                    }
+                }
                 true
             },
         );

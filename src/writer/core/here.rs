@@ -3,7 +3,8 @@
 //!
 //! What they leave behind is what [`Core::apply`] would leave. But nothing is copied, shared or counted
 //! on the way, because nobody else has to hear of it: this node owns the partition, there are no copies
-//! of it, and nobody watches keys. Where that is not so they say `None`, and have done nothing.
+//! of it, and nobody watches keys. Where that is not so they say `None`, and have done nothing. No code
+//! of a command is run, only the table's own: a panic would not be caught.
 
 use super::{Core, Role};
 use crate::clock::UnixMs;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Core;
 use crate::clock::UnixMs;
 use crate::command::Kind;
-use crate::key::PartitionId;
+use crate::key::{self, PartitionId};
 use crate::table::Cursor;
 
 /// Some of the kinds that a value can be of.
@@ -101,6 +101,9 @@ impl Core {
     pub fn sample(&self, drawn: u64, now: UnixMs) -> Option<Bytes> {
         let owned = |partition: PartitionId| self.roles[partition.index()].is_owned();
         let key = self.table.sample(drawn, now, owned)?;
-        Some(Bytes::copy_from_slice(key))
+        let partition = key::partition(key);
+        let entry = self.table.peek(key, now)?;
+        let is_there = !self.flushed.has_unswept(partition, entry);
+        is_there.then(|| Bytes::copy_from_slice(key))
     }
 }

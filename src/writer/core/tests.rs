@@ -3,6 +3,7 @@
 mod aside;
 mod copy;
 mod flush;
+mod repair;
 mod typed;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use crate::command::collection::{Added, Collection};
 use crate::command::list::{self, End};
-use crate::command::{Answer, Operation, hash, set};
+use crate::command::{Answer, Expiry, Operation, hash, lifetime, set};
 use crate::table::Altered;
 
 use super::*;
@@ -13,6 +13,8 @@ enum Act {
     Pop(End),
     Add(Vec<Bytes>),
     Set(Vec<(Bytes, Bytes)>),
+    /// Of this one: so many milliseconds to live, or for ever.
+    Live(&'static str, Option<u64>),
 }
 
 impl Act {
@@ -25,6 +27,10 @@ impl Act {
         };
         let count = random.random_range(1..4);
         let items: Vec<Bytes> = (0..count).map(|_| item(random)).collect();
+        if random.random_ratio(1, 25) {
+            let name = ["list", "set", "hash"][random.random_range(0..3)];
+            return Act::Live(name, random.random_bool(0.5).then_some(60_000));
+        }
         match random.random_range(0..5) {
             0 => Act::Push(end, items),
             1 | 2 => Act::Pop(end),
@@ -43,6 +49,7 @@ impl Act {
             Act::Push(..) | Act::Pop(_) => "list",
             Act::Add(_) => "set",
             Act::Set(_) => "hash",
+            Act::Live(name, _) => name,
         }
     }
 
@@ -59,6 +66,11 @@ impl Act {
             }),
             Act::Add(members) => Operation::Set(set::Operation::Add(members.clone())),
             Act::Set(pairs) => Operation::Hash(hash::Operation::Set(pairs.clone())),
+            Act::Live(_, Some(ms)) => Operation::Lifetime(lifetime::Operation::Expire(
+                Expiry::At(UnixMs(NOW.0 + ms)),
+                lifetime::Rule::default(),
+            )),
+            Act::Live(_, None) => Operation::Lifetime(lifetime::Operation::Persist),
         };
         Command::Typed {
             key: key(self.key().as_bytes()),
@@ -70,7 +82,7 @@ impl Act {
     fn items(&self) -> Vec<&Bytes> {
         match self {
             Act::Push(_, items) | Act::Add(items) => items.iter().collect(),
-            Act::Pop(_) => Vec::new(),
+            Act::Pop(_) | Act::Live(..) => Vec::new(),
             Act::Set(pairs) => pairs.iter().flat_map(|(f, v)| [f, v]).collect(),
         }
     }
@@ -79,7 +91,7 @@ impl Act {
         match self {
             Act::Push(..) | Act::Pop(_) => Kind::List,
             Act::Add(_) => Kind::Set,
-            Act::Set(_) => Kind::Hash,
+            Act::Set(_) | Act::Live(..) => Kind::Hash,
         }
     }
 
@@ -103,6 +115,7 @@ impl Act {
                 let set = |(field, value): &&(Bytes, Bytes)| collection.set(field, value);
                 Altered::Yes(number(pairs.iter().filter(set).count()))
             }
+            Act::Live(..) => return None,
         })
     }
 

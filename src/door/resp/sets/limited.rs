@@ -18,6 +18,8 @@ use crate::key::Key;
 /// Members of the first stretch, and of the longest one.
 const STRETCH: u64 = 64;
 const STRETCH_MAX: u64 = 4_096;
+/// What a member takes in memory beside its bytes, about.
+const MEMBER_BYTES: usize = 2 * size_of::<Bytes>();
 
 /// Counts up to `limit`.
 pub(super) async fn count(steps: &Steps, keys: Vec<Key>, limit: usize) -> Result<usize, Refusal> {
@@ -26,6 +28,7 @@ pub(super) async fn count(steps: &Steps, keys: Vec<Key>, limit: usize) -> Result
     };
     // A member that comes again, since its set has changed meanwhile, is one.
     let mut found: HashSet<Bytes> = HashSet::new();
+    let (mut bytes, mut hold) = (0, None);
     let (mut cursor, mut stretch) = (0, STRETCH);
     loop {
         let scan = Operation::Scan {
@@ -35,7 +38,14 @@ pub(super) async fn count(steps: &Steps, keys: Vec<Key>, limit: usize) -> Result
         let Answer::Scanned { next, items } = ask(steps, &smallest, scan).await? else {
             return Err(Refusal::UNEXPECTED);
         };
-        found.extend(in_all(steps, &others, items).await?);
+        for member in in_all(steps, &others, items).await? {
+            bytes += member.len() + MEMBER_BYTES;
+            found.insert(member);
+        }
+        drop(hold.take());
+        hold = Some(steps.hold(bytes)?);
+        // Where all keys are this node's nothing waits: others get a turn.
+        tokio::task::yield_now().await;
         if found.len() >= limit || next == 0 {
             return Ok(found.len().min(limit));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::puts;
+use super::{check_puts, puts};
 use crate::command::{self, Answer, Command, Condition, Reply, lifetime};
 use crate::door::resp::call::{Answered, Call, Steps, answer_of, typed};
 use crate::door::resp::failure::Refusal;
@@ -13,7 +13,8 @@ use crate::key::Key;
 /// None of the keys may be there. Between looking and writing somebody else may set one: then what
 /// was written is taken back, unless it has changed since.
 pub(super) fn msetnx(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
-    let commands = puts(&call, arguments, Condition::None)?;
+    check_puts(&call, &arguments)?;
+    let commands = puts(&call, arguments, 1, Condition::None)?;
     let keys = commands.iter().map(|one| one.key().as_bytes());
     let touches = Touches::many(keys, true);
     call.step_by_step(touches, |steps, mut out| async move {

@@ -23,6 +23,9 @@ pub(in crate::door::resp) const COMMANDS: &[Spec] =
         "Returns the longest common subsequence of two strings.",
     )];
 
+/// A larger table is filled beside the threads that serve connections.
+const CELLS_AT_ONCE_MAX: usize = 64 << 10;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wanted {
@@ -77,9 +80,18 @@ fn lcs(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
             ));
         }
-        let _hold = steps.hold(bytes + one.len() + other.len())?;
-        write(&mut out, &one, &other, wanted);
-        Ok(out)
+        let hold = steps.hold(bytes + one.len() + other.len())?;
+        if cells <= CELLS_AT_ONCE_MAX {
+            write(&mut out, &one, &other, wanted);
+            return Ok(out);
+        }
+        let work = move || {
+            let _hold = hold;
+            write(&mut out, &one, &other, wanted);
+            out
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| Refusal::UNEXPECTED)
     })
 }
 

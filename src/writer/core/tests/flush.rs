@@ -405,6 +405,17 @@ fn the_winner_of_a_cut_deletes_what_the_other_side_has_flushed() {
             .put(partition, key.as_bytes(), entry("1", version).as_ref(), NOW)
             .unwrap();
     }
+    // What has run out in between nobody has lost.
+    let expired = Entry {
+        expires_at: Some(NOW),
+        ..entry("1", at(NOW.0 - 2_000, OWNER))
+    };
+    let (partition, before_that) = (place("expired"), UnixMs(NOW.0 - 2_000));
+    let put = winner
+        .core
+        .table
+        .put(partition, b"expired", expired.as_ref(), before_that);
+    put.unwrap();
     let flush = loser.flush();
     let later = at(NOW.0 + 2_000, OWNER);
     let partition = place("later");
