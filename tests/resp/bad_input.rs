@@ -182,6 +182,29 @@ async fn commands(client: &mut RespClient) -> Vec<(String, i64)> {
 }
 
 #[tokio::test]
+async fn of_several_puts_none_is_done_if_one_is_wrong() {
+    let config = Config {
+        value_bytes_max: 1_000,
+        ..Config::default()
+    };
+    let node = node(config).await;
+    let mut client = client_of(&node).await;
+    let (long_key, long_value) = (vec![b'k'; 5_000], vec![b'v'; 1_001]);
+    for name in ["MSET", "MSETNX"] {
+        for (key, value) in [
+            (&b""[..], &b"2"[..]),
+            (&long_key, b"2"),
+            (b"b", &long_value),
+        ] {
+            let words: [&[u8]; 5] = [name.as_bytes(), b"a", b"1", key, value];
+            let refused = client.ask(&words).await;
+            assert!(refused.starts_with("-ERR"), "{name}: {refused}");
+            assert_eq!(client.line("exists a b").await, ":0\r\n");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_command_bears_any_arguments() {
     // These end the connection, wait, are answered more than once, or change how all others are
     // answered.
