@@ -31,7 +31,7 @@ use self::apply::Sent;
 #[cfg(test)]
 pub(super) use self::apply::WORK_MAX;
 use self::flush::Flushed;
-use self::roles::NEVER;
+use self::roles::{NEVER, Roles};
 use crate::clock::UnixMs;
 use crate::command::{Entry, Kind, Limits, OperationId};
 use crate::config::policy::Policies;
@@ -103,7 +103,7 @@ pub struct Core {
     setup: Setup,
     /// The most copies that any key asks for.
     backups_max: u8,
-    roles: Box<[Role]>,
+    roles: Roles,
     epochs: Box<[u32]>,
     /// How often each partition's role was set: whoever works on one for a while sees whether it
     /// has been away meanwhile.
@@ -138,7 +138,7 @@ impl Core {
             served: Served::default(),
             backups_max: setup.policies.backups_max(),
             setup,
-            roles: vec![Role::default(); count].into(),
+            roles: Roles::new(),
             epochs: vec![0; count].into(),
             turns: vec![0; count].into(),
             inherited: RapidHashMap::default(),

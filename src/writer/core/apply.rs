@@ -53,7 +53,7 @@ impl Core {
         now: UnixMs,
         read: impl FnOnce(Option<EntryRef<'_>>) -> R,
     ) -> Option<R> {
-        if !self.roles[partition.index()].is_owned() {
+        if !self.roles.is_owned(partition) {
             return None;
         }
         self.served.reads += 1;

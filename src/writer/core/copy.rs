@@ -71,7 +71,7 @@ impl Core {
             // The word of a new owner may come after what it does.
             Role::Backup(_) if effect.epoch > self.epochs[at] => {
                 self.settle_flush(effect.partition, true, now);
-                self.roles[at] = Role::Backup(from);
+                self.roles.replace(at, Role::Backup(from));
                 // Whoever pulls entries of the owner before has not got all of this one's.
                 self.turns[at] = self.turns[at].wrapping_add(1);
             }
@@ -177,7 +177,7 @@ impl Core {
             return answer(lacking.ticket, false, out);
         };
         let at = effect.partition.index();
-        if !self.roles[at].is_owned() {
+        if !self.roles.is_owned(effect.partition) {
             return answer(lacking.ticket, false, out);
         }
         // Who has let it go since has told the copies.

@@ -460,7 +460,7 @@ impl Core {
         };
         self.flushed.lost.note(&unswept, key, entry.version);
         self.table.remove(key, now);
-        if self.live.is_watched() && self.roles[partition.index()].is_owned() {
+        if self.live.is_watched() && self.roles.is_owned(partition) {
             self.live.changed(key, || What::Deleted(unswept.upto));
         }
     }
@@ -495,7 +495,7 @@ impl Core {
                 // What has expired is not lost by this.
                 if entry.expires_at.is_none_or(|at| at > now) {
                     lost.note(unswept, key, entry.version);
-                    if live.is_watched() && roles[partition.index()].is_owned() {
+                    if live.is_watched() && roles.is_owned(partition) {
                         live.changed(key, || What::Deleted(unswept.upto));
                     }
                 }

@@ -6,7 +6,7 @@
 //! of it, and nobody watches keys. Where that is not so they say `None`, and have done nothing. No code
 //! of a command is run, only the table's own: a panic would not be caught.
 
-use super::{Core, Role};
+use super::Core;
 use crate::clock::UnixMs;
 use crate::command::collection::{Added, Collection};
 use crate::command::{EntryRef, Kind, check_size, counter};
@@ -84,9 +84,7 @@ impl Core {
     }
 
     fn is_alone(&self, partition: PartitionId) -> bool {
-        let role = &self.roles[partition.index()];
-        let alone = matches!(role, Role::Owned { sinks, frozen: false } if sinks.is_empty());
-        alone && !self.live.is_watched()
+        self.roles.is_alone(partition) && !self.live.is_watched()
     }
 
     fn write_here(

@@ -47,7 +47,7 @@ impl Core {
     /// Those of some partitions that this node owns, in their order.
     pub fn survey(&self, partitions: impl Iterator<Item = PartitionId>) -> Vec<Owned> {
         partitions
-            .filter(|partition| self.roles[partition.index()].is_owned())
+            .filter(|partition| self.roles.is_owned(*partition))
             .map(|partition| Owned {
                 partition,
                 entries: self.table.partition_entries(partition),
@@ -85,7 +85,7 @@ impl Core {
         kinds: Kinds,
         now: UnixMs,
     ) -> Option<Vec<bool>> {
-        if !self.roles[partition.index()].is_owned() {
+        if !self.roles.is_owned(partition) {
             return None;
         }
         let is_wanted = |key| {
@@ -99,7 +99,7 @@ impl Core {
     /// Some key that this node owns, by a number drawn at random; see [`crate::table::Table::sample`].
     #[must_use]
     pub fn sample(&self, drawn: u64, now: UnixMs) -> Option<Bytes> {
-        let owned = |partition: PartitionId| self.roles[partition.index()].is_owned();
+        let owned = |partition: PartitionId| self.roles.is_owned(partition);
         let key = self.table.sample(drawn, now, owned)?;
         let partition = key::partition(key);
         let entry = self.table.peek(key, now)?;

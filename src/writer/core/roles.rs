@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Core;
 use crate::clock::UnixMs;
-use crate::key::PartitionId;
+use crate::key::{PARTITION_COUNT, PartitionId};
 use crate::replication::Lane;
 use crate::table::Cursor;
 use crate::version::{NodeId, TAKEOVER_MS};
@@ -77,6 +77,74 @@ impl Role {
     }
 }
 
+/// A set of partitions, small enough to stay in the cache that is nearest.
+#[derive(Debug)]
+struct Bits([u64; PARTITION_COUNT as usize / 64]);
+
+impl Bits {
+    #[inline]
+    fn get(&self, at: usize) -> bool {
+        self.0[at / 64] >> (at % 64) & 1 == 1
+    }
+
+    fn set(&mut self, at: usize, on: bool) {
+        let bit = 1 << (at % 64);
+        if on {
+            self.0[at / 64] |= bit;
+        } else {
+            self.0[at / 64] &= !bit;
+        }
+    }
+}
+
+/// The role of each partition. What every request asks is kept beside them, in a hundredth of the room:
+/// roles are seldom in a cache when one is looked at.
+#[derive(Debug)]
+pub(super) struct Roles {
+    all: Box<[Role]>,
+    owned: Bits,
+    alone: Bits,
+}
+
+impl Roles {
+    /// All are elsewhere.
+    pub(super) fn new() -> Roles {
+        Roles {
+            all: vec![Role::default(); usize::from(PARTITION_COUNT)].into(),
+            owned: Bits([0; _]),
+            alone: Bits([0; _]),
+        }
+    }
+
+    /// Whether this node answers for a partition.
+    #[inline]
+    pub(super) fn is_owned(&self, partition: PartitionId) -> bool {
+        self.owned.get(partition.index())
+    }
+
+    /// Whether it may also write to it, and there are no copies of it.
+    #[inline]
+    pub(super) fn is_alone(&self, partition: PartitionId) -> bool {
+        self.alone.get(partition.index())
+    }
+
+    /// Sets a role; the one before.
+    pub(super) fn replace(&mut self, at: usize, role: Role) -> Role {
+        let alone = matches!(&role, Role::Owned { sinks, frozen: false } if sinks.is_empty());
+        self.owned.set(at, role.is_owned());
+        self.alone.set(at, alone);
+        std::mem::replace(&mut self.all[at], role)
+    }
+}
+
+impl std::ops::Index<usize> for Roles {
+    type Output = Role;
+
+    fn index(&self, at: usize) -> &Role {
+        &self.all[at]
+    }
+}
+
 impl Core {
     /// Sets the role of partitions, which are at these epochs.
     pub fn set_roles(&mut self, partitions: &[(PartitionId, u32)], role: &Role, now: UnixMs) {
@@ -111,7 +179,7 @@ impl Core {
             } else {
                 self.since[at] = self.since[at].min(now);
             }
-            let before = std::mem::replace(&mut self.roles[at], role.clone());
+            let before = self.roles.replace(at, role.clone());
             self.epochs[at] = self.epochs[at].max(epoch);
             self.turns[at] = self.turns[at].wrapping_add(1);
             if let Role::Owned { sinks, .. } = role
@@ -155,14 +223,45 @@ impl Core {
         }
         self.disinherit(partitions.iter().copied());
         // The whole table is walked over: not for partitions of which nothing is here.
-        let is_left = |p: &PartitionId| {
-            !self.table.is_partition_empty(*p) && !self.roles[p.index()].is_owned()
-        };
+        let is_left =
+            |p: &PartitionId| !self.table.is_partition_empty(*p) && !self.roles.is_owned(*p);
         let left: HashSet<PartitionId> = partitions.iter().copied().filter(is_left).collect();
         if !left.is_empty() {
             let wanted = |p: PartitionId| left.contains(&p);
             self.table
                 .remove_partitions(wanted, Cursor::default(), usize::MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_beside_the_roles_agrees_with_them() {
+        let mut roles = Roles::new();
+        let frozen = Role::Owned {
+            sinks: Arc::default(),
+            frozen: true,
+        };
+        let some = [
+            Role::Elsewhere,
+            Role::Backup(NodeId(1)),
+            Role::alone(),
+            frozen,
+        ];
+        for round in 0..some.len() {
+            for partition in PartitionId::all() {
+                let role = &some[(partition.index() / 3 + round) % some.len()];
+                roles.replace(partition.index(), role.clone());
+            }
+            for partition in PartitionId::all() {
+                let role = &roles[partition.index()];
+                assert_eq!(roles.is_owned(partition), role.is_owned());
+                let alone = matches!(role, Role::Owned { frozen: false, .. });
+                assert_eq!(roles.is_alone(partition), alone);
+            }
         }
     }
 }
