@@ -47,10 +47,13 @@ fn options(call: &Call, asked: v1::WatchRequest) -> Result<Options, Status> {
         }
         _ => {}
     }
-    let key = |name| Key::new(name, config.key_bytes_max).map_err(status::key);
+    // Copied: they are slices of the message, and would keep the whole of it for as long as they are
+    // watched.
+    let copy = |name: &Bytes| Bytes::copy_from_slice(name);
+    let key = |name| Key::new(copy(name), config.key_bytes_max).map_err(status::key);
     Ok(Options {
-        keys: keys.into_iter().map(key).collect::<Result<_, _>>()?,
-        prefixes,
+        keys: keys.iter().map(key).collect::<Result<_, _>>()?,
+        prefixes: prefixes.iter().map(copy).collect(),
         seen: version(&seen)?,
         read_timeout: config.request_timeout,
     })

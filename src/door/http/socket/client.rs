@@ -314,7 +314,10 @@ impl Client {
         if self.rooms.questions() >= max {
             return Ok(Err(live::Error::TooMuch { max }.into()));
         }
-        let bytes = key.clone().into_bytes();
+        // Copied: these are slices of the message, and would keep the whole of it for as long as the
+        // key is asked for.
+        let bytes = Bytes::copy_from_slice(key.as_bytes());
+        let name = Bytes::copy_from_slice(&name);
         if let Err(error) = self.subscription.add(Topic::Key(bytes.clone())) {
             return Ok(Err(error.into()));
         }
