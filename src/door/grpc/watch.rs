@@ -114,9 +114,12 @@ impl Events {
             if self.call.take(bytes(&notice), false).is_ok() {
                 return self.told(notice);
             }
-            // There is no room for it at the moment.
+            // There is no room for it at the moment. Its value goes at once: nothing counts it, and
+            // it is read again.
+            let key = key(&notice).cloned();
+            drop(notice);
             tokio::time::sleep(NO_ROOM).await;
-            if !key(&notice).is_some_and(|key| self.watch.again(key)) {
+            if !key.is_some_and(|key| self.watch.again(&key)) {
                 return Ok(missed(1));
             }
         }

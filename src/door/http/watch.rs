@@ -149,10 +149,12 @@ impl Stream {
         while let Some(notice) = next {
             match self.told(&notice) {
                 Ok(told) => piece.append(told),
-                Err(notice) => {
-                    // There is no room for it at the moment.
+                Err(key) => {
+                    // There is no room for it at the moment. Its value goes at once: nothing counts
+                    // it, and it is read again.
+                    drop(notice);
                     tokio::time::sleep(NO_ROOM).await;
-                    if !self.watch.again(notice) {
+                    if !self.watch.again(&key) {
                         let mut missed = Vec::new();
                         write_missed(1, &mut missed);
                         piece.append(Held::owing(&self.shared.budget, missed));
@@ -177,7 +179,7 @@ impl Stream {
     }
 
     /// A notice as it is sent; its key if there is no room for it.
-    fn told<'a>(&self, notice: &'a Notice) -> Result<Held, &'a Bytes> {
+    fn told(&self, notice: &Notice) -> Result<Held, Bytes> {
         let (key, entry) = match notice {
             Notice::Snapshot { key, entry } => (key, entry.as_ref()),
             Notice::Put { key, entry } => (key, Some(entry)),
@@ -190,11 +192,11 @@ impl Stream {
         };
         // Escapes make it longer: what is known of that afterwards counts.
         let room = 160 + key.len() + entry.map_or(0, |entry| entry.data.len());
-        let mut hold = Hold::take(&self.shared.budget, room).map_err(|_| key)?;
+        let mut hold = Hold::take(&self.shared.budget, room).map_err(|_| key.clone())?;
         let mut out = Vec::with_capacity(room);
         write_event(notice, self.shared.clock.now(), &mut out);
         if !hold.try_set(out.len()) {
-            return Err(key);
+            return Err(key.clone());
         }
         Ok(Held { bytes: out, hold })
     }
