@@ -70,6 +70,11 @@ impl Budget {
         self.refused.load(Relaxed)
     }
 
+    /// Whether what is so long fits once others have let go of theirs. What does not never will.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        bytes <= self.limit(bytes)
+    }
+
     fn expect(&self, bytes: u64) -> Result<(), Refused> {
         let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
         let free = self.limit(whole).saturating_sub(self.used());
@@ -313,6 +318,8 @@ mod tests {
         assert!(short.set(LARGE_BYTES).is_err(), "it is not short any more");
         let _other = Hold::take(&budget, LARGE_BYTES / 2).unwrap();
         assert!(Hold::take(&budget, 1).is_err());
+        assert!(budget.fits(1) && budget.fits(8 * LARGE_BYTES));
+        assert!(!budget.fits(8 * LARGE_BYTES + 1));
         large.set(LARGE_BYTES).unwrap();
         assert!(short.set(LARGE_BYTES).is_ok());
     }

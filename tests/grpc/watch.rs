@@ -406,6 +406,32 @@ async fn what_cannot_be_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_never_fits_is_missed_and_others_are_told() {
+    let node = alone(Config {
+        value_bytes_max: 32 << 10,
+        body_bytes_max: 64 << 10,
+        door_bytes_max: Some(64 << 10),
+        ..config()
+    })
+    .await;
+    let channel = channel_to(&node);
+    // A list may be longer than the single values that the door takes in.
+    let push = format!("RPUSH long {}", "y".repeat(30_000));
+    for _ in 0..3 {
+        run(&channel, &push).await;
+    }
+    let mut told = watch(&channel, keys(&["long", "short"])).await;
+    let missed = (Event::Missed(v1::WatchMissed { count: 1 }), String::new());
+    assert_eq!(next(&mut told).await, missed);
+    assert_eq!(next(&mut told).await.0, snapshot("short", None));
+    run(&channel, &push).await;
+    put(&channel, "short", "1").await;
+    assert_eq!(next(&mut told).await, missed);
+    assert!(matches!(next(&mut told).await.0, Event::Put(put) if put.key == "short"));
+    stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_in_which_nothing_happens_says_that_it_lives() {
     let node = alone(Config {
         watch_heartbeat: Duration::from_secs(1),

@@ -235,6 +235,38 @@ async fn long_values_are_told_whole_wherever_they_live() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_never_fits_is_missed_and_others_are_told() {
+    let node = alone(Config {
+        value_bytes_max: 32 << 10,
+        body_bytes_max: 64 << 10,
+        door_bytes_max: Some(64 << 10),
+        ..config()
+    })
+    .await;
+    // A list may be longer than the single values that the door takes in.
+    let push = json!({"command": format!("RPUSH long {}", "y".repeat(30_000))}).to_string();
+    let missed = |told: &Told| (told.event == "missed").then(|| told.data["missed"].clone());
+    for _ in 0..3 {
+        assert_eq!(ask(&node, "POST", "/command", &push).await.status, 200);
+    }
+    let mut events = Events::open(&node, "key=long&key=short").await;
+    let told = events.next().await.unwrap();
+    assert_eq!(missed(&told), Some(json!(1)), "{told:?}");
+    let told = events.next().await.unwrap();
+    assert_eq!(event(&told), ("snapshot", "short", &Value::Null));
+    ask(&node, "POST", "/command", &push).await;
+    put(&node, "short", &json!({})).await;
+    let told = events.next().await.unwrap();
+    assert_eq!(missed(&told), Some(json!(1)), "{told:?}");
+    let told = events.next().await.unwrap();
+    assert_eq!(event(&told), ("put", "short", &json!({})));
+    ask(&node, "DELETE", "/api?key=long", "").await;
+    let told = events.next().await.unwrap();
+    assert_eq!(event(&told), ("delete", "long", &Value::Null));
+    stop(vec![node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_evicted_key_is_told() {
     let config = Config {
         max_memory: Some(32_000_000),

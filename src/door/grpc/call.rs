@@ -313,6 +313,11 @@ impl Call {
         Ok(())
     }
 
+    /// Whether there is as much memory at all.
+    pub(super) fn fits(&self, bytes: usize) -> bool {
+        self.shared.budget.fits(bytes)
+    }
+
     /// Refuses an operation's name where commands are carried out as often as they are sent.
     pub(super) fn unnamed(&self) -> Result<(), Status> {
         if self.name.is_none() {

@@ -111,8 +111,12 @@ impl Events {
                 Ok(None) => return Err(status::stopping()),
                 Ok(Some(notice)) => notice,
             };
-            if self.call.take(bytes(&notice), false).is_ok() {
+            let bytes = bytes(&notice);
+            if self.call.take(bytes, false).is_ok() {
                 return self.told(notice);
+            }
+            if !self.call.fits(bytes) {
+                return Ok(missed(1));
             }
             // There is no room for it at the moment. Its value goes at once: nothing counts it, and
             // it is read again.

@@ -124,6 +124,14 @@ fn options(call: &Call) -> Result<Options, Failure> {
     Ok(options)
 }
 
+/// Why an event is not told.
+enum NoRoom {
+    /// The door's memory is used up at the moment; the event is of this key.
+    Now(Bytes),
+    /// It is longer than all of that memory.
+    Ever,
+}
+
 struct Stream {
     watch: Watch,
     shared: Arc<Shared>,
@@ -149,15 +157,13 @@ impl Stream {
         while let Some(notice) = next {
             match self.told(&notice) {
                 Ok(told) => piece.append(told),
-                Err(key) => {
-                    // There is no room for it at the moment. Its value goes at once: nothing counts
-                    // it, and it is read again.
+                Err(NoRoom::Ever) => piece.append(self.missed(1)),
+                Err(NoRoom::Now(key)) => {
+                    // Its value goes at once: nothing counts it, and it is read again.
                     drop(notice);
                     tokio::time::sleep(NO_ROOM).await;
                     if !self.watch.again(&key) {
-                        let mut missed = Vec::new();
-                        write_missed(1, &mut missed);
-                        piece.append(Held::owing(&self.shared.budget, missed));
+                        piece.append(self.missed(1));
                     }
                     break;
                 }
@@ -178,25 +184,32 @@ impl Stream {
         role.is_some_and(|role| role.allows(Need::Read))
     }
 
-    /// A notice as it is sent; its key if there is no room for it.
-    fn told(&self, notice: &Notice) -> Result<Held, Bytes> {
+    fn missed(&self, count: u64) -> Held {
+        let mut out = Vec::new();
+        write_missed(count, &mut out);
+        Held::owing(&self.shared.budget, out)
+    }
+
+    /// A notice as it is sent.
+    fn told(&self, notice: &Notice) -> Result<Held, NoRoom> {
         let (key, entry) = match notice {
             Notice::Snapshot { key, entry } => (key, entry.as_ref()),
             Notice::Put { key, entry } => (key, Some(entry)),
             Notice::Gone { key, .. } => (key, None),
-            Notice::Missed(count) => {
-                let mut out = Vec::new();
-                write_missed(*count, &mut out);
-                return Ok(Held::owing(&self.shared.budget, out));
-            }
+            Notice::Missed(count) => return Ok(self.missed(*count)),
+        };
+        let budget = &self.shared.budget;
+        let no_room = |bytes| match budget.fits(bytes) {
+            true => NoRoom::Now(key.clone()),
+            false => NoRoom::Ever,
         };
         // Escapes make it longer: what is known of that afterwards counts.
         let room = 160 + key.len() + entry.map_or(0, |entry| entry.data.len());
-        let mut hold = Hold::take(&self.shared.budget, room).map_err(|_| key.clone())?;
+        let mut hold = Hold::take(budget, room).map_err(|_| no_room(room))?;
         let mut out = Vec::with_capacity(room);
         write_event(notice, self.shared.clock.now(), &mut out);
         if !hold.try_set(out.len()) {
-            return Err(key.clone());
+            return Err(no_room(out.len()));
         }
         Ok(Held { bytes: out, hold })
     }
