@@ -37,6 +37,8 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Longest reason of a close, in bytes: what a control frame holds.
 const REASON_BYTES_MAX: usize = 120;
+/// What a client's control frame has before its text.
+const CONTROL_BYTES: usize = 6;
 /// So many events are written before they are sent.
 const BATCH: usize = 64;
 
@@ -118,7 +120,6 @@ impl Client {
                     self.heard = Instant::now();
                     self.pinged = false;
                     self.on_message(message).await?;
-                    self.meter.reset();
                 }
                 event = self.subscription.next() => {
                     let Some(event) = event else {
@@ -162,7 +163,9 @@ impl Client {
                 Ok(frame) => {
                     self.role()?;
                     self.on_frame(frame).await?;
-                    self.flush().await
+                    self.flush().await?;
+                    self.meter.reset();
+                    Ok(())
                 }
                 Err(why) => close(CloseCode::Invalid, why),
             },
@@ -170,7 +173,13 @@ impl Client {
                 let why = "binary messages are not understood here; send JSON text";
                 close(CloseCode::Unsupported, why.to_owned())
             }
-            // Pings are answered below; a close is followed by the end.
+            // Pings are answered below. They may come between the parts of a message, of which what
+            // has come stays in memory.
+            Some(Ok(SocketMessage::Ping(text) | SocketMessage::Pong(text))) => {
+                self.meter.less(text.len() + CONTROL_BYTES);
+                Ok(())
+            }
+            // A close is followed by the end.
             Some(Ok(_)) => Ok(()),
             Some(Err(SocketError::Capacity(error))) => close(CloseCode::Size, error.to_string()),
             Some(Err(SocketError::Utf8(error))) => close(CloseCode::Invalid, error.clone()),

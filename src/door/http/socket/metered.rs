@@ -30,6 +30,14 @@ impl Meter {
         hold.try_set(0);
     }
 
+    /// A part was dealt with that came amidst the message.
+    pub(super) fn less(&self, part: usize) {
+        let (bytes, hold) = &mut *self.0.lock();
+        *bytes = bytes.saturating_sub(part);
+        // Less is always granted.
+        hold.try_set(hold.bytes().min(*bytes));
+    }
+
     fn add(&self, more: usize) -> io::Result<()> {
         let (bytes, hold) = &mut *self.0.lock();
         *bytes += more;
@@ -96,6 +104,23 @@ mod tests {
         one.reset();
         other.add(2).unwrap();
         other.reset();
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_comes_amidst_a_message_does_not_free_it() {
+        let budget = Budget::exact(3 * LARGE_BYTES);
+        let meter = Meter::new(&budget);
+        meter.add(2 * LARGE_BYTES).unwrap();
+        for _ in 0..1_000 {
+            meter.add(10).unwrap();
+            meter.less(10);
+        }
+        assert_eq!(budget.used(), 2 * LARGE_BYTES);
+        meter.add(LARGE_BYTES).unwrap();
+        assert!(meter.add(1).is_err());
+        meter.reset();
+        meter.less(10);
         assert_eq!(budget.used(), 0);
     }
 }
