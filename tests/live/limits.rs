@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::SinkExt;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use smache::config::Config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::nodes::{alone, ask, config, stop, until};
+use crate::client::patient;
+use crate::nodes::{Tokens, alone, ask, config, stop, until};
 use crate::phoenix::{Form, Phoenix, connect};
 
 const ROOM: &str = "room:lobby";
@@ -101,6 +103,42 @@ async fn a_silent_client_is_asked_and_then_let_go() {
     }
     assert_eq!(silent.closed().await.unwrap().code, CloseCode::Away);
     stop(vec![node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_taken_back_ends_a_socket_on_which_nothing_happens() {
+    let tokens = Tokens::new();
+    let guarded = async |socket_idle_timeout| {
+        alone(Config {
+            tokens: Some(tokens.file()),
+            socket_idle_timeout,
+            ..config()
+        })
+        .await
+    };
+    let node = guarded(Duration::from_secs(4)).await;
+    let patient_node = guarded(Duration::from_secs(3_600)).await;
+    let bearer = [("authorization", "Bearer the-readers-token")];
+    // One only answers pings, the other one sends its own, and is sent none.
+    let mut quiet = Phoenix::connect_with(&node, Form::Array, &bearer).await;
+    quiet.join(ROOM).await;
+    let mut pinging = Phoenix::connect_with(&patient_node, Form::Array, &bearer).await;
+    pinging.join(ROOM).await;
+    tokens.take_back();
+    assert_eq!(quiet.closed().await.unwrap().code, CloseCode::Policy);
+    let closed = patient("the end", async {
+        loop {
+            let ping = Message::Ping(Bytes::new());
+            pinging.socket.send(ping).await.unwrap();
+            if let Message::Close(frame) = pinging.socket.next().await.unwrap().unwrap() {
+                return frame.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(closed.code, CloseCode::Policy);
+    stop(vec![node, patient_node]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,14 @@
 //! Nodes of one process, with doors.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use smache::Smache;
 use smache::cluster::transport::memory::Network;
 use smache::config::{Config, Port};
+use tempfile::TempDir;
 
 use crate::client::{Client, Response};
 use crate::in_process::are_settled;
@@ -16,6 +19,29 @@ pub(crate) fn config() -> Config {
         http_port: Port::Exactly(0),
         drain_delay: Duration::ZERO,
         ..Config::default()
+    }
+}
+
+/// A file with the token of a reader, `the-readers-token`, and one more.
+pub(crate) struct Tokens(TempDir);
+
+impl Tokens {
+    pub(crate) fn new() -> Tokens {
+        let tokens = Tokens(tempfile::tempdir().unwrap());
+        let lines = "read r the-readers-token\nread s another-of-theirs\n";
+        fs::write(tokens.file(), lines).unwrap();
+        tokens
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.path().join("tokens")
+    }
+
+    /// Takes the reader's back, as an editor does it.
+    pub(crate) fn take_back(&self) {
+        let new = self.0.path().join("new");
+        fs::write(&new, "read s another-of-theirs\n").unwrap();
+        fs::rename(new, self.file()).unwrap();
     }
 }
 

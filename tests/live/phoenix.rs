@@ -41,11 +41,19 @@ pub(crate) struct Phoenix {
 
 impl Phoenix {
     pub(crate) async fn connect(node: &Smache, form: Form) -> Phoenix {
+        Phoenix::connect_with(node, form, &[]).await
+    }
+
+    pub(crate) async fn connect_with(
+        node: &Smache,
+        form: Form,
+        headers: &[(&'static str, &'static str)],
+    ) -> Phoenix {
         let query = match form {
             Form::Object => "",
             Form::Array => "?vsn=2.0.0",
         };
-        let socket = connect(node, query, &[]).await.unwrap();
+        let socket = connect(node, query, headers).await.unwrap();
         Phoenix {
             socket,
             form,

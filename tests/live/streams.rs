@@ -10,7 +10,7 @@ use smache::config::Config;
 
 use crate::client::{Client, request};
 use crate::events::{Events, Told};
-use crate::nodes::{alone, ask, balanced, cluster, config, join, put, stop, until};
+use crate::nodes::{Tokens, alone, ask, balanced, cluster, config, join, put, stop, until};
 
 fn event(told: &Told) -> (&str, &str, &Value) {
     (&told.event, told.key(), &told.data["data"])
@@ -306,6 +306,23 @@ async fn a_stream_in_which_nothing_happens_says_that_it_lives() {
     while events.comments < 3 {
         assert!(events.more().await);
     }
+    stop(vec![node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_taken_back_ends_the_stream() {
+    let tokens = Tokens::new();
+    let node = alone(Config {
+        tokens: Some(tokens.file()),
+        watch_heartbeat: Duration::from_secs(1),
+        ..config()
+    })
+    .await;
+    let bearer = [("authorization", "Bearer the-readers-token")];
+    let mut events = Events::open_with(&node, "key=k", &bearer).await;
+    assert_eq!(events.next().await.unwrap().event, "snapshot");
+    tokens.take_back();
+    assert_eq!(events.next().await, None);
     stop(vec![node]).await;
 }
 

@@ -133,6 +133,7 @@ impl Client {
                         let why = format!("nothing was heard for {idle:?}");
                         return Err(End::Close(CloseCode::Away, why.into()));
                     }
+                    self.role()?;
                     self.pinged = true;
                     self.send(SocketMessage::Ping(Bytes::new())).await?;
                 }
@@ -157,11 +158,14 @@ impl Client {
 
     async fn on_message(&mut self, message: Option<Result<SocketMessage, SocketError>>) -> Done {
         let close = |code, why: String| Err(End::Close(code, why.into()));
+        // Pings too: with them alone a client could listen for ever.
+        if matches!(message, Some(Ok(_))) {
+            self.role()?;
+        }
         match message {
             None => Err(End::Gone),
             Some(Ok(SocketMessage::Text(text))) => match Frame::read(self.version, &text) {
                 Ok(frame) => {
-                    self.role()?;
                     self.on_frame(frame).await?;
                     self.flush().await?;
                     self.meter.reset();
