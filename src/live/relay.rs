@@ -198,10 +198,13 @@ impl Relay {
     /// Tells peers what they have lost; whether some still have to be told.
     pub(super) fn tell_lost(&self) -> bool {
         let peers = self.peers.read();
-        let mut linked = peers
+        let linked = peers
             .values()
             .filter_map(|peer| Some((peer, peer.outlet.as_deref()?)));
-        linked.any(|(peer, outlet)| !peer.tell_lost(outlet))
+        // All of them: one without room must not keep the others from being told.
+        linked.fold(false, |some_wait, (peer, outlet)| {
+            !peer.tell_lost(outlet) || some_wait
+        })
     }
 
     /// Sends a word to all whom it interests; how many got it, and how many lost it.

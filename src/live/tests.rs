@@ -273,6 +273,28 @@ async fn a_full_way_is_told_when_it_has_room_again() {
     assert_eq!(pair.b.counters().relay_lost, 4);
 }
 
+#[test]
+fn a_full_way_does_not_keep_others_from_being_told() {
+    let relay = relay::Relay::default();
+    let ways: [Arc<Way>; 3] = Default::default();
+    for (node, way) in (1..).map(NodeId).zip(&ways) {
+        way.full.store(true, Ordering::Relaxed);
+        relay.linked(node, 1, Arc::clone(way) as _);
+    }
+    assert_eq!(relay.send(true, |_| true, || vec![1]), (0, 3));
+    assert!(relay.tell_lost());
+    let told = || ways.each_ref().map(|way| way.words.lock().len());
+    assert_eq!(told(), [0, 0, 0]);
+    for way in &ways[1..] {
+        way.full.store(false, Ordering::Relaxed);
+    }
+    assert!(relay.tell_lost(), "the first one still waits");
+    assert_eq!(told(), [0, 1, 1]);
+    ways[0].full.store(false, Ordering::Relaxed);
+    assert!(!relay.tell_lost());
+    assert_eq!(told(), [1, 1, 1]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_to_be_handed_out_is_bounded() {
     let pair = Pair::new();
