@@ -77,6 +77,35 @@ async fn a_socket_is_closed_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_message_is_said_whatever_of_it_is_the_key() {
+    const LENGTH_MAX: usize = 31 << 10;
+    let node = alone(Config {
+        message_bytes_max: 32 << 10,
+        ..config()
+    })
+    .await;
+    let mut client = Phoenix::connect(&node, Form::Array).await;
+    client.join(ROOM).await;
+    // Each as long as a key may be; one of them is six times as long in JSON.
+    for key in ["k".repeat(4_096), "\u{1}".repeat(4_096)] {
+        let message = |text: &str| {
+            let body = json!({"key": key, "data": {"text": text}});
+            json!([ROOM, "r", ROOM, "bus_pub", {"body": body}]).to_string()
+        };
+        let rest = LENGTH_MAX - message("").len();
+        client.say(&message(&"x".repeat(rest))).await;
+        let said = client.pushed().await.unwrap();
+        assert_eq!(
+            (&said.event[..], &said.payload["key"]),
+            ("bus_sub", &json!(key))
+        );
+        let reply = client.pushed().await.unwrap();
+        assert_eq!(reply.payload["status"], "ok", "{reply:?}");
+    }
+    stop(vec![node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_client_is_asked_and_then_let_go() {
     let node = alone(Config {
         socket_idle_timeout: Duration::from_millis(400),

@@ -12,6 +12,7 @@
 //! A write in the room comes to an asker on both ways: told as the room's, and as the key's. Which
 //! comes first is told, by the version; the other is not.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
@@ -42,7 +43,7 @@ pub(super) enum Verb<'a> {
 
 /// Reads the name of an event.
 pub(super) fn verb(event: &str) -> Option<Verb<'_>> {
-    let before = |verb: &str| event.find(verb).map(|at| &event[..at]);
+    let before = |verb: &str| event.strip_suffix(verb);
     before("_pub")
         .map(Verb::Publish)
         .or_else(|| before("_sub").map(|_| Verb::Ask))
@@ -81,6 +82,9 @@ struct Written<'a> {
 
 impl Said {
     /// Its form; the payload must be compact JSON.
+    ///
+    /// The key stands there beside the payload only if the payload does not name it: both may be
+    /// long, and a message with the longest that a client may send must not be too long.
     pub(super) fn write(event: &str, payload: &[u8], key: &[u8], version: Version) -> Bytes {
         let mut out = Vec::with_capacity(payload.len() + key.len() + event.len() + 96);
         out.extend_from_slice(b"{\"event\":");
@@ -89,8 +93,10 @@ impl Said {
         out.extend_from_slice(payload);
         // A key that came as JSON is text.
         if let Ok(key) = std::str::from_utf8(key) {
-            out.extend_from_slice(b",\"key\":");
-            write_string(key, &mut out);
+            if key_of(payload).is_none_or(|named| named != key) {
+                out.extend_from_slice(b",\"key\":");
+                write_string(key, &mut out);
+            }
             out.extend_from_slice(b",\"version\":\"");
             version.write_text(&mut out);
             out.push(b'"');
@@ -103,11 +109,35 @@ impl Said {
     pub(super) fn read(text: &[u8]) -> Option<Said> {
         let written: Written<'_> = serde_json::from_slice(text).ok()?;
         let version = written.version.as_deref().and_then(Version::parse);
+        let payload = written.payload.get();
+        let key = || {
+            let named = written.key.map(Cow::Owned);
+            Some(named.or_else(|| key_of(payload.as_bytes()))?.into_owned())
+        };
+        let about = version.and_then(|version| Some((Bytes::from(key()?), version)));
         (written.event.len() <= EVENT_BYTES_MAX).then(|| Said {
             event: written.event,
-            payload: written.payload.get().into(),
-            about: written.key.map(Bytes::from).zip(version),
+            payload: payload.into(),
+            about,
         })
+    }
+}
+
+/// The key that a payload names: a string, or a number as it stands there.
+fn key_of(payload: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        key: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    let named: Named<'_> = serde_json::from_slice(payload).ok()?;
+    let raw = named.key.get();
+    match raw.as_bytes().first()? {
+        b'"' => serde_json::from_str(raw).ok().map(|Text(text)| text),
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw)),
+        _ => None,
     }
 }
 
@@ -291,6 +321,13 @@ mod tests {
         assert_eq!(verb("bus_pub"), Some(Verb::Publish("bus")));
         assert_eq!(verb("bus_stop_pub"), Some(Verb::Publish("bus_stop")));
         assert_eq!(verb("a_sub_pub"), Some(Verb::Publish("a_sub")));
+        assert_eq!(verb("bus_public_pub"), Some(Verb::Publish("bus_public")));
+        assert_eq!(verb("bus_public_sub"), Some(Verb::Ask));
+        assert_eq!(
+            verb("bus_submarine_unsub"),
+            Some(Verb::Leave("bus_submarine"))
+        );
+        assert_eq!(verb("bus_public"), None);
         assert_eq!(verb("bus_sub"), Some(Verb::Ask));
         assert_eq!(verb("bus_unsub"), Some(Verb::Leave("bus")));
         assert_eq!(verb("bus"), None);
@@ -303,6 +340,18 @@ mod tests {
         assert_eq!(said.event, "bus_sub");
         assert_eq!(said.payload.as_bytes(), payload);
         assert_eq!(said.about, Some((text("1"), version(7))));
+        for (name, key, is_twice) in [
+            (r#""k""#, "k", false),
+            (r#""\u006b\n""#, "k\n", false),
+            ("-0", "0", true),
+        ] {
+            let payload = format!("{{\"key\":{name},\"pub\":{{\"data\":{{}}}}}}");
+            let text = Said::write("e", payload.as_bytes(), key.as_bytes(), version(7));
+            let keys = String::from_utf8_lossy(&text).matches("\"key\"").count();
+            assert_eq!(keys, 1 + usize::from(is_twice), "{text:?}");
+            let about = Some((Bytes::from(key), version(7)));
+            assert_eq!(Said::read(&text).unwrap().about, about);
+        }
         let foreign = Said::read(br#"{"event":"e","payload":[1]}"#).unwrap();
         assert_eq!(foreign.about, None);
         for text in ["", "hello", "{}", r#"{"event":1,"payload":{}}"#] {
