@@ -106,6 +106,36 @@ async fn the_longest_message_is_said_whatever_of_it_is_the_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_for_which_the_door_has_no_memory_is_missed() {
+    let node = alone(Config {
+        value_bytes_max: 32 << 10,
+        body_bytes_max: 64 << 10,
+        door_bytes_max: Some(64 << 10),
+        ..config()
+    })
+    .await;
+    let mut client = Phoenix::connect(&node, Form::Array).await;
+    client.join(ROOM).await;
+    let live = node.node().router().live();
+    let say = |text: &str| {
+        let said = json!({"event": "said", "payload": {"text": text}});
+        let channel = format!("phoenix:{ROOM}").into();
+        live.publish(&channel, &said.to_string().into()).unwrap()
+    };
+    for length in [60_000, 70_000, 60_000, 1] {
+        let text = "x".repeat(length);
+        assert_eq!(say(&text), 1);
+        let pushed = client.pushed().await.unwrap();
+        let expected = match length {
+            70_000 => ("missed", json!({"missed": 1})),
+            _ => ("said", json!({"text": text})),
+        };
+        assert_eq!((&pushed.event[..], pushed.payload), expected);
+    }
+    stop(vec![node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_client_is_asked_and_then_let_go() {
     let node = alone(Config {
         socket_idle_timeout: Duration::from_millis(400),

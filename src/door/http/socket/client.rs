@@ -424,17 +424,28 @@ impl Client {
 
     async fn on_event(&mut self, event: Event) -> Done {
         match event {
-            Event::Message(message) => self.on_said(&message).await,
+            Event::Message(message) => self.on_said(message).await,
             Event::Change(change) => self.on_change(change).await,
             Event::Missed(count) => self.on_missed(count).await,
         }
     }
 
-    async fn on_said(&mut self, message: &Message) -> Done {
-        let topic = rooms::topic(&message.channel);
-        let Some((topic, said)) = topic.zip(Said::read(&message.payload)) else {
+    async fn on_said(&mut self, message: Message) -> Done {
+        let Message {
+            channel, payload, ..
+        } = message;
+        // It may have left meanwhile.
+        let joined = |topic: &&str| self.rooms.join_of(topic).is_some();
+        let Some(topic) = rooms::topic(&channel).filter(joined) else {
             return Ok(());
         };
+        let Ok(hold) = Hold::take_large(&self.shared.budget, payload.len()) else {
+            return self.say_missed(1).await;
+        };
+        let Some(said) = Said::read(&payload) else {
+            return Ok(());
+        };
+        drop(payload);
         let moment = |version| {
             let gone = false;
             Some(Moment { version, gone })
@@ -443,7 +454,6 @@ impl Client {
             self.rooms
                 .tell_one(topic, &said.event, key, moment(*version))
         });
-        // It may have left meanwhile.
         let Some(join) = self.rooms.join_of(topic).filter(|_| is_news).cloned() else {
             return Ok(());
         };
@@ -454,7 +464,9 @@ impl Client {
             event: &said.event,
             payload: said.payload.as_bytes(),
         };
-        self.push(push).await
+        self.push(push).await?;
+        drop(said);
+        self.let_go(hold).await
     }
 
     async fn on_change(&mut self, Change { key, what }: Change) -> Done {
@@ -537,6 +549,12 @@ impl Client {
             payload: &payload,
         };
         self.push(push).await?;
+        drop(payload);
+        self.let_go(hold).await
+    }
+
+    /// Gives the memory of what is large back, once that is sent.
+    async fn let_go(&mut self, hold: Option<Hold>) -> Done {
         if hold.is_some() {
             self.flush().await?;
         }
