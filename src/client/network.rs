@@ -140,7 +140,7 @@ impl Client {
                 Err(_) => Fate::silent(),
             };
             if !fate.allows_another(&request) {
-                return Err(fate.error);
+                return Err(fate.error_for(&request));
             }
             if fate.leaves_node {
                 self.leave(index);

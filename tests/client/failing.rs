@@ -61,6 +61,22 @@ async fn raw_commands_are_sent_once() {
 }
 
 #[tokio::test]
+async fn a_write_whose_answer_is_too_long_may_be_applied() {
+    let node = node().await;
+    let cache = builder(&[node.http_address().unwrap()]).answer_bytes_max(100);
+    let cache = cache.lazy().unwrap();
+    let job = "j".repeat(1_000);
+    assert_eq!(cache.list_push("jobs", End::Right, [job]).await, Ok(1));
+    let read = cache.list_range("jobs", 0, -1).await.unwrap_err();
+    assert!(matches!(read, Error::InvalidArgument(_)), "{read:?}");
+    let popped = cache.list_pop("jobs", End::Left).await.unwrap_err();
+    assert!(matches!(popped, Error::Lost(_)), "{popped:?}");
+    assert!(popped.may_be_applied());
+    assert_eq!(node.client().list_length("jobs").await, Ok(0));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_no_node_took_is_sent_to_the_next() {
     let node = node().await;
     let address = node.http_address().unwrap();

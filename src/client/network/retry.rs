@@ -36,6 +36,8 @@ pub(super) struct Fate {
     pub(super) is_crowded: bool,
     /// There was no connection to the node.
     pub(super) is_unreachable: bool,
+    /// There was an answer, but longer than this client takes.
+    is_too_long: bool,
 }
 
 impl Fate {
@@ -48,6 +50,7 @@ impl Fate {
             leaves_node: false,
             is_crowded: false,
             is_unreachable: false,
+            is_too_long: false,
         };
         match error_of(status) {
             Some("overloaded" | "BUSY") => Fate {
@@ -83,6 +86,7 @@ impl Fate {
             leaves_node: true,
             is_crowded: false,
             is_unreachable: false,
+            is_too_long: false,
         };
         if let Some(why) = never_connected(status) {
             let message = format!("no node answers at {address} ({why})");
@@ -104,6 +108,7 @@ impl Fate {
                 )),
                 is_final: true,
                 leaves_node: false,
+                is_too_long: true,
                 ..base
             },
             Code::Unimplemented => Fate {
@@ -133,12 +138,22 @@ impl Fate {
             leaves_node: true,
             is_crowded: false,
             is_unreachable: false,
+            is_too_long: false,
         }
     }
 
     /// Whether nothing better is to be expected.
     pub(super) fn is_final(&self) -> bool {
         self.is_final
+    }
+
+    /// What is told of it if it is the last attempt at a request. A write was carried out before its
+    /// answer was too long.
+    pub(super) fn error_for(self, request: &Request) -> Error {
+        match self.is_too_long && !request.is_read() {
+            true => Error::Lost(format!("{}; a write was probably applied", self.error)),
+            false => self.error,
+        }
     }
 
     /// Whether the request may be sent again.
@@ -293,6 +308,21 @@ mod tests {
             let fate = named(code, name);
             assert!(!fate.allows_another(&increment()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_write_with_too_long_an_answer_may_be_applied() {
+        let fate = || Fate::of(&Status::out_of_range("found 9 bytes"), "http://there");
+        for write in [increment(), raw()] {
+            assert!(!fate().allows_another(&write), "{write:?}");
+            let error = fate().error_for(&write);
+            let is_lost = matches!(&error, Error::Lost(text) if text.contains("9 bytes"));
+            assert!(is_lost && error.may_be_applied(), "{error:?}");
+        }
+        let read = Request::Get("k".to_owned());
+        assert!(!fate().allows_another(&read));
+        let error = fate().error_for(&read);
+        assert!(matches!(error, Error::InvalidArgument(_)), "{error:?}");
     }
 
     #[test]
