@@ -56,7 +56,8 @@
 //!   connecting, failing over and trying again included.
 //! - *What is tried again* is what can do no harm: all that certainly was not carried out; reads; and
 //!   writes of one key, because each of them carries a name of its own by which the cluster knows
-//!   whether it was applied. A raw command ([`Cache::run`]) is sent once, unless no node took it.
+//!   whether it was applied. What has no name is sent once, unless no node took it: a raw command
+//!   ([`Cache::run`]), a message ([`Cache::publish`]) and a lifetime ([`Cache::set_lifetime`]).
 //! - *Failover*: a client that knows several addresses goes to the next one when the node that it
 //!   talks to cannot be reached or does not serve, and stays there.
 //! - *Connections*: one to each address that is used, with all calls on it at the same time. It is

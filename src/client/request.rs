@@ -185,10 +185,12 @@ impl Request {
     }
 
     /// Whether carrying it out again does no harm though nobody knows whether it was carried out:
-    /// all but what goes to the node as a command without a name, or a message.
+    /// all but messages, and what goes to the node as a command, which has no name: a raw one, or a
+    /// lifetime, which would begin anew or undo what was set meanwhile.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
-        !matches!(self, Request::Run(_) | Request::Publish { .. })
+        use Request::{Publish, Run, SetLifetime};
+        !matches!(self, Run(_) | Publish { .. } | SetLifetime(..))
     }
 }
 

@@ -248,6 +248,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Lifetime;
 
     fn named(code: Code, name: &str) -> Fate {
         let mut status = Status::new(code, "so");
@@ -266,11 +267,16 @@ mod tests {
         Request::Increment { key, by, ttl }
     }
 
+    fn lifetime() -> Request {
+        Request::SetLifetime("k".to_owned(), Lifetime::Forever)
+    }
+
     #[test]
     fn what_was_not_carried_out_is_sent_again() {
         for name in ["not_ready", "no_owner", "overloaded", "BUSY", "LOADING"] {
             let fate = named(Code::Unavailable, name);
             assert!(fate.allows_another(&raw()), "{name}");
+            assert!(fate.allows_another(&lifetime()), "{name}");
         }
         let mut status = Status::unavailable("no");
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
@@ -290,6 +296,7 @@ mod tests {
             Fate::silent(),
         ] {
             assert!(!fate.allows_another(&raw()), "{fate:?}");
+            assert!(!fate.allows_another(&lifetime()), "{fate:?}");
             assert!(fate.allows_another(&increment()), "{fate:?}");
             assert!(fate.error.may_be_applied(), "{fate:?}");
         }

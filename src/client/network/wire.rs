@@ -23,8 +23,7 @@ use v1::kv_client::KvClient;
 
 /// The name that a write is known by, however often it is sent; none of what needs none.
 pub(super) fn name_of(request: &Request) -> Option<MetadataValue<Ascii>> {
-    let needs_none = request.is_read() || !request.is_repeatable();
-    if needs_none || matches!(request, Request::SetLifetime(..)) {
+    if request.is_read() || !request.is_repeatable() {
         return None;
     }
     MetadataValue::try_from(format!("{:032x}", rand::random::<u128>())).ok()
