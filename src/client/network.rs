@@ -146,7 +146,7 @@ impl Client {
                 self.leave(index);
             }
             let remembered = worth_telling(last.take(), fate.error, &request);
-            let Some(pause) = pace.next(fate.is_crowded) else {
+            let Some(pause) = pace.next(fate.is_crowded, fate.leaves_node) else {
                 return Err(remembered);
             };
             let is_nobody_there = fate.is_unreachable

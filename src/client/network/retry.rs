@@ -226,16 +226,17 @@ impl Pace {
         self.tries.is_multiple_of(self.nodes)
     }
 
-    /// How long to wait before the next attempt; `None` if there should be none.
-    pub(super) fn next(&mut self, is_crowded: bool) -> Option<Duration> {
+    /// How long to wait before the next attempt, at another node or at the same; `None` if there should
+    /// be none.
+    pub(super) fn next(&mut self, is_crowded: bool, leaves_node: bool) -> Option<Duration> {
         self.tries += 1;
         if is_crowded {
             self.crowded += 1;
             if self.crowded > CROWDED_MAX {
                 return None;
             }
-        } else if !self.is_round_over() {
-            // The next one may be better at once.
+        } else if leaves_node && !self.is_round_over() {
+            // The next one may be better at once; the same is hardly.
             return Some(Duration::ZERO);
         }
         let round = (self.tries / self.nodes).saturating_sub(1).min(8);
@@ -335,15 +336,19 @@ mod tests {
     #[test]
     fn all_nodes_are_tried_before_the_first_pause() {
         let mut pace = Pace::new(3);
-        let pauses: Vec<Duration> = (0..6).map_while(|_| pace.next(false)).collect();
+        let pauses: Vec<Duration> = (0..6).map_while(|_| pace.next(false, true)).collect();
         let is_pause: Vec<bool> = pauses.iter().map(|pause| !pause.is_zero()).collect();
         assert_eq!(is_pause, [false, false, true, false, false, true]);
         assert!(pauses[2] <= PAUSE && pauses[5] <= 2 * PAUSE);
         for _ in 0..100 {
-            assert!(pace.next(false).unwrap() <= PAUSE_MAX);
+            assert!(pace.next(false, true).unwrap() <= PAUSE_MAX);
+        }
+        let mut same = Pace::new(3);
+        for _ in 0..3 {
+            assert!(!same.next(false, false).unwrap().is_zero());
         }
         let mut crowded = Pace::new(3);
-        let pauses = std::iter::from_fn(|| crowded.next(true)).count();
+        let pauses = std::iter::from_fn(|| crowded.next(true, false)).count();
         assert_eq!(pauses, CROWDED_MAX as usize);
     }
 
