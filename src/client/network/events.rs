@@ -27,15 +27,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What happens to keys, from one node or another, until an error that is final.
 pub(super) fn follow(client: Client, watch: Watch) -> Changes {
-    let follower = Follower {
-        client,
-        watch,
-        open: None,
-        seen: String::new(),
-        was_open: false,
-        pause: PAUSE,
-        is_over: false,
-    };
+    let follower = Follower::new(client, watch);
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((event, follower))
@@ -46,7 +38,11 @@ pub(super) fn follow(client: Client, watch: Watch) -> Changes {
 struct Follower {
     client: Client,
     watch: Watch,
+    /// The node that was asked last.
+    index: usize,
     open: Option<Streaming<v1::WatchEvent>>,
+    /// The stream that was opened last has brought a message.
+    has_brought: bool,
     /// The version of the last event that had one.
     seen: String,
     was_open: bool,
@@ -55,12 +51,26 @@ struct Follower {
 }
 
 impl Follower {
+    fn new(client: Client, watch: Watch) -> Follower {
+        Follower {
+            client,
+            watch,
+            index: 0,
+            open: None,
+            has_brought: false,
+            seen: String::new(),
+            was_open: false,
+            pause: PAUSE,
+            is_over: false,
+        }
+    }
+
     async fn next(&mut self) -> Option<Result<Event, Error>> {
         while !self.is_over {
             let told = match self.open.as_mut() {
                 Some(open) => {
                     let message = timeout(SILENCE_MAX, open.message()).await;
-                    self.hear(message)
+                    self.hear(message).await
                 }
                 None => self.begin().await,
             };
@@ -77,13 +87,14 @@ impl Follower {
     }
 
     /// What the stream has brought; nothing, if that is no event, or the stream has ended.
-    fn hear(
+    async fn hear(
         &mut self,
         message: Result<Result<Option<v1::WatchEvent>, Status>, tokio::time::error::Elapsed>,
     ) -> Result<Option<Event>, Error> {
         match message {
             Ok(Ok(Some(message))) => {
                 self.pause = PAUSE;
+                self.has_brought = true;
                 if !message.version.is_empty() {
                     self.seen.clone_from(&message.version);
                 }
@@ -91,24 +102,44 @@ impl Follower {
             }
             Ok(Err(status)) => {
                 self.open = None;
-                self.again(&status).map(|()| None)
+                self.again(&status)?;
+                self.rest().await;
+                Ok(None)
             }
             Ok(Ok(None)) | Err(_) => {
                 self.open = None;
+                self.rest().await;
                 Ok(None)
             }
         }
     }
 
+    /// Before another stream follows one that has ended: a node that opens streams and brings nothing on
+    /// them is no better than one that opens none.
+    async fn rest(&mut self) {
+        if !self.has_brought {
+            self.back_off().await;
+        }
+    }
+
+    /// Leaves the node, and waits before the next is asked.
+    async fn back_off(&mut self) {
+        self.client.leave(self.index);
+        sleep(self.pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        self.pause = (2 * self.pause).min(PAUSE_MAX);
+    }
+
     /// Begins a stream. That there may be a gap before it is an event.
     async fn begin(&mut self) -> Result<Option<Event>, Error> {
         let (index, node) = self.client.present();
+        self.index = index;
         let mut service = v1::watch_client::WatchClient::new(node.channel.clone())
             .max_decoding_message_size(self.client.0.answer_bytes_max);
         let asked = timeout(self.client.0.timeout, service.watch(self.request()));
         let failed = match asked.await {
             Ok(Ok(answer)) => {
                 self.open = Some(answer.into_inner());
+                self.has_brought = false;
                 let is_gap = self.was_open && !self.watch.prefixes.is_empty();
                 self.was_open = true;
                 return Ok(is_gap.then_some(Event::Missed(0)));
@@ -117,9 +148,7 @@ impl Follower {
             Err(_) => Ok(()),
         };
         failed?;
-        self.client.leave(index);
-        sleep(self.pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        self.pause = (2 * self.pause).min(PAUSE_MAX);
+        self.back_off().await;
         Ok(None)
     }
 
@@ -192,6 +221,8 @@ fn value(told: v1::WatchValue) -> Result<Value, Error> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     const VERSION: &str = "00000000000000ab-00000002";
@@ -201,6 +232,30 @@ mod tests {
             event: Some(event),
             version: VERSION.to_owned(),
         })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_brought_nothing_is_not_begun_again_at_once() {
+        let client = Client::builder().address("http://one:1");
+        let client = client.address("http://two:2").lazy().unwrap();
+        let mut follower = Follower::new(client, Watch::key("k"));
+        let begun = Instant::now();
+        assert_eq!(follower.hear(Ok(Ok(None))).await, Ok(None));
+        assert!(begun.elapsed() >= PAUSE / 2);
+        assert_eq!(follower.client.present().0, 1);
+        assert_eq!(follower.pause, 2 * PAUSE);
+        // This one is of use.
+        let alive = v1::WatchEvent {
+            event: Some(Told::Alive(v1::WatchAlive {})),
+            version: String::new(),
+        };
+        follower.index = 1;
+        assert_eq!(follower.hear(Ok(Ok(Some(alive)))).await, Ok(None));
+        let begun = Instant::now();
+        let broken = Err(Status::unknown("connection reset"));
+        assert_eq!(follower.hear(Ok(broken)).await, Ok(None));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(follower.client.present().0, 1);
     }
 
     #[test]
