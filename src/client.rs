@@ -97,6 +97,9 @@ pub use crate::command::list::End;
 pub use crate::embed::PutOptions;
 pub use crate::version::Version;
 
+/// The longest time for a call: what is added to the present must stay a time that clocks know.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// A value with its version, for a conditional put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned<T> {

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::change::{Event, json, left};
 use super::{
-    Cache, Changes, Error, Lifetime, PutOptions, Reply, Request, Response, Stored, Versioned, Watch,
+    Cache, Changes, Error, Lifetime, PutOptions, Reply, Request, Response, Stored, TIMEOUT_MAX,
+    Versioned, Watch,
 };
 use crate::access::Role;
 use crate::clock::UnixMs;
@@ -86,10 +87,11 @@ impl Local {
         Local { node, timeout }
     }
 
-    /// The same with another time for each call; by default it is the node's `request-timeout`.
+    /// The same with another time for each call, a year at most; by default it is the node's
+    /// `request-timeout`.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Local {
-        self.timeout = timeout;
+        self.timeout = timeout.min(TIMEOUT_MAX);
         self
     }
 

@@ -21,7 +21,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 use self::retry::{Fate, Pace};
 use self::wire::Attempt;
-use super::{Cache, Changes, Error, Request, Response, Watch};
+use super::{Cache, Changes, Error, Request, Response, TIMEOUT_MAX, Watch};
 
 /// For a whole call, unless it is told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -240,10 +240,10 @@ impl Builder {
         self
     }
 
-    /// How long a call may take, with all that is tried again; 5 seconds by default.
+    /// How long a call may take, with all that is tried again: 5 seconds by default, and a year at most.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Builder {
-        self.timeout = timeout;
+        self.timeout = timeout.min(TIMEOUT_MAX);
         self
     }
 

@@ -122,6 +122,21 @@ async fn a_call_ends_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_call_may_have_all_the_time_there_is() {
+    let node = node().await;
+    let builder = builder(&[node.http_address().unwrap()]);
+    let network = builder.timeout(Duration::MAX).lazy().unwrap();
+    let local = node.client().with_timeout(Duration::MAX);
+    let sum = patient("a sum", network.increment("sum", 1)).await;
+    assert_eq!(sum, Ok(1));
+    let sum = patient("a sum", local.increment("sum", 1)).await;
+    assert_eq!(sum, Ok(2));
+    let reply = patient("a reply", local.run(["PING"])).await;
+    assert!(reply.is_ok(), "{reply:?}");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn whoever_will_not_wait_is_told_at_once() {
     let nodes = [nobody().await, nobody().await];
     let cache = builder(&nodes).reach_within(Duration::ZERO);
