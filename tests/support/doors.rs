@@ -371,6 +371,29 @@ fn failure(op: &Op, response: &Response) -> Option<Told> {
     Some(refused(op, &of("error"), &of("message")).into())
 }
 
+/// What a write that went well is answered by `/api` and `/{key}`.
+fn done(op: &Op, response: &Response) -> Told {
+    failure(op, response).unwrap_or_else(|| Told {
+        answer: Answer::Done,
+        version: etag(response),
+    })
+}
+
+/// What they answer to a delete.
+fn deleted(op: &Op, response: &Response) -> Told {
+    let deleted = || response.json()["deleted"].as_bool().unwrap();
+    failure(op, response).unwrap_or_else(|| Answer::Integer(deleted().into()).into())
+}
+
+/// The header with the condition of a write over HTTP.
+fn precondition(op: &Op) -> Option<(&'static str, String)> {
+    match op {
+        Op::Create(_) => Some(("if-none-match", "*".to_owned())),
+        Op::Replace(_, version) => Some(("if-match", format!("\"{version}\""))),
+        _ => None,
+    }
+}
+
 /// A time to live in a request over HTTP.
 fn lifetime(ttl_ms: u64) -> String {
     format!("{ttl_ms}ms")

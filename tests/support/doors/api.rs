@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use serde_json::{Value as Json, json};
 
 use super::super::client::Response;
-use super::super::vocabulary::{Answer, Op, Value};
+use super::super::vocabulary::{Op, Value};
 use super::{
-    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, lifetime, now_ms,
-    ttl_ms, value_of,
+    Door, Ends, Key, Link, Pending, Seen, Shown, Told, deleted, done, escaped, etag, lifetime,
+    now_ms, precondition, ttl_ms, value_of,
 };
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -27,15 +27,17 @@ impl Api {
         &mut self,
         method: &str,
         key: &Key,
+        op: &Op,
         data: &Json,
         ttl: Option<u64>,
-        condition: Option<(&str, &str)>,
     ) -> Option<Response> {
         let whole = key.whole();
         let mut body = json!({"key": whole.utf8()?, "data": data});
         if let Some(ms) = ttl {
             body["ttl"] = lifetime(ms).into();
         }
+        let condition = precondition(op);
+        let condition = condition.as_ref().map(|(name, value)| (*name, &value[..]));
         let headers: Vec<_> = [JSON].into_iter().chain(condition).collect();
         let body = body.to_string();
         Some(self.client.ask(method, "/api", &headers, &body).await)
@@ -48,27 +50,13 @@ impl Api {
             _ => None,
         };
         let response = match op {
-            Op::Put(value, ttl) => self.write("PUT", key, &object(value)?, *ttl, None).await?,
-            Op::Create(value) => {
-                let absent = Some(("if-none-match", "*"));
-                self.write("POST", key, &object(value)?, None, absent)
-                    .await?
-            }
-            Op::Replace(value, version) => {
-                let version = format!("\"{version}\"");
-                let this = Some(("if-match", &version[..]));
-                self.write("PUT", key, &object(value)?, None, this).await?
-            }
-            Op::Merge(patch @ Json::Object(_)) => {
-                self.write("PATCH", key, patch, None, None).await?
-            }
+            Op::Put(value, ttl) => self.write("PUT", key, op, &object(value)?, *ttl).await?,
+            Op::Create(value) => self.write("POST", key, op, &object(value)?, None).await?,
+            Op::Replace(value, _) => self.write("PUT", key, op, &object(value)?, None).await?,
+            Op::Merge(patch @ Json::Object(_)) => self.write("PATCH", key, op, patch, None).await?,
             _ => return None,
         };
-        let done = || Told {
-            answer: Answer::Done,
-            version: etag(&response),
-        };
-        Some(failure(op, &response).unwrap_or_else(done))
+        Some(done(op, &response))
     }
 }
 
@@ -84,9 +72,7 @@ impl Door for Api {
             }
             let target = format!("/api?key={}", escaped(&key.whole())?);
             let response = self.client.ask("DELETE", &target, &[], "").await;
-            let deleted = || response.json()["deleted"].as_bool().unwrap();
-            let told = failure(op, &response);
-            Some(told.unwrap_or_else(|| Answer::Integer(deleted().into()).into()))
+            Some(deleted(op, &response))
         })
     }
 

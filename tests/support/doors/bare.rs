@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::super::vocabulary::{Answer, Op, Value};
+use super::super::vocabulary::{Op, Value};
 use super::{
-    Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, lifetime, now_ms,
-    ttl_ms,
+    Door, Ends, Key, Link, Pending, Seen, Shown, Told, deleted, done, escaped, etag, lifetime,
+    now_ms, precondition, ttl_ms,
 };
 
 pub(super) struct Bare {
@@ -21,12 +21,9 @@ impl Bare {
     }
 
     async fn put(&mut self, key: &Key, op: &Op) -> Option<Told> {
-        let (value, ttl, condition) = match op {
-            Op::Put(value, ttl) => (value, *ttl, None),
-            Op::Create(value) => (value, None, Some(("if-none-match", "*".to_owned()))),
-            Op::Replace(value, version) => {
-                (value, None, Some(("if-match", format!("\"{version}\""))))
-            }
+        let (value, ttl) = match op {
+            Op::Put(value, ttl) => (value, *ttl),
+            Op::Create(value) | Op::Replace(value, _) => (value, None),
             // There is nothing else to be had.
             _ => return None,
         };
@@ -39,17 +36,14 @@ impl Bare {
             body["ttl"] = lifetime(ms).into();
         }
         let json = ("content-type", "application/json");
+        let condition = precondition(op);
         let condition = condition.as_ref().map(|(name, value)| (*name, &value[..]));
         let headers: Vec<_> = [json].into_iter().chain(condition).collect();
         let response = self
             .client
             .ask("PUT", "/", &headers, &body.to_string())
             .await;
-        let done = || Told {
-            answer: Answer::Done,
-            version: etag(&response),
-        };
-        Some(failure(op, &response).unwrap_or_else(done))
+        Some(done(op, &response))
     }
 }
 
@@ -65,9 +59,7 @@ impl Door for Bare {
             }
             let target = format!("/{}", escaped(&key.whole())?);
             let response = self.client.ask("DELETE", &target, &[], "").await;
-            let deleted = || response.json()["deleted"].as_bool().unwrap();
-            let told = failure(op, &response);
-            Some(told.unwrap_or_else(|| Answer::Integer(deleted().into()).into()))
+            Some(deleted(op, &response))
         })
     }
 

@@ -10,7 +10,7 @@ use super::super::client::Response;
 use super::super::vocabulary::{Answer, End, Op, Refused, Text, Value};
 use super::{
     Door, Ends, Key, Link, Pending, Seen, Shown, Told, escaped, etag, failure, fields, has, item,
-    items, lifetime, now_ms, text, texts, ttl_ms,
+    items, lifetime, now_ms, precondition, text, texts, ttl_ms,
 };
 
 pub(super) struct Services {
@@ -92,20 +92,10 @@ fn ask(op: &Op) -> Option<Request> {
     };
     match op {
         Op::Put(value, ttl) => put(value, *ttl),
-        Op::Create(value) => {
-            let condition = Some(("if-none-match", "*".to_owned()));
-            Some(Request {
-                condition,
-                ..put(value, None)?
-            })
-        }
-        Op::Replace(value, version) => {
-            let condition = Some(("if-match", format!("\"{version}\"")));
-            Some(Request {
-                condition,
-                ..put(value, None)?
-            })
-        }
+        Op::Create(value) | Op::Replace(value, _) => Some(Request {
+            condition: precondition(op),
+            ..put(value, None)?
+        }),
         Op::Delete => request("DELETE", ""),
         Op::Read | Op::Count | Op::IsSet | Op::Members | Op::Fields => request("GET", ""),
         Op::Increment(by) => request("PUT", format!("increment={by}")),
