@@ -46,6 +46,8 @@ const OUT_BYTES_MAX: usize = 64 << 10;
 /// How long, and how much, is read and thrown away from a client that is told why it is cut off.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 8 << 20;
+/// So many requests that come together are a pipeline.
+const PIPELINE_MIN: u64 = 4;
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -107,6 +109,7 @@ pub(super) struct Connection<S> {
     out: Out,
     written: usize,
     unflushed: bool,
+    gave_way: bool,
     queue: Queue,
     hold: Hold,
     patience: Patience,
@@ -138,6 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             out: Out::default(),
             written: 0,
             unflushed: false,
+            gave_way: false,
             queue: Queue::new(),
             hold: Hold::nothing(&shared.context.budget),
             patience: Patience::new(shared.context.config.write_timeout),
@@ -188,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.last_words.get_or_insert(End::Closed);
             }
             self.queue.poll(cx, &mut self.out);
+            let before = self.requests;
             let stop = match self.session.listening {
                 None => self.work(cx),
                 Some(_) => match self.hear_and_work(cx) {
@@ -196,6 +201,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 },
             };
             self.account();
+            if self.lets_others_go_first(cx, self.requests - before) {
+                return Poll::Pending;
+            }
             match self.flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
@@ -227,6 +235,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => Poll::Pending,
             };
         }
+    }
+
+    /// Whether the replies to a pipeline wait until other connections that have requests had their turn.
+    /// What came together is then answered together: a client program that has many connections is woken
+    /// by the first reply, and finds the others without being woken for each. For a single request the
+    /// second turn costs more than that saves.
+    fn lets_others_go_first(&mut self, cx: &mut Context<'_>, carried_out: u64) -> bool {
+        let is_due = carried_out >= PIPELINE_MIN && !self.gave_way;
+        self.gave_way = is_due;
+        if is_due {
+            // Behind all that can run on this thread now.
+            cx.waker().wake_by_ref();
+        }
+        is_due
     }
 
     /// As [`Connection::work`], for a client that listens: what was published before a request came
