@@ -311,11 +311,6 @@ impl Router {
         self.at_writers(partitions, |of| *of, Writer::reset);
     }
 
-    /// All that their owner had of these copies has come.
-    pub fn complete(&self, partitions: &[PartitionId]) {
-        self.at_writers(partitions, |of| *of, Writer::complete);
-    }
-
     fn at_writers<T: Copy>(
         &self,
         all: &[T],

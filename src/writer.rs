@@ -542,9 +542,9 @@ impl Writer {
             .count()
     }
 
-    /// All that the owner had of these copies has come.
-    pub fn complete(&self, partitions: &[PartitionId]) {
-        self.0.core.lock().complete(partitions);
+    /// All that the owner had of a copy has come since this turn; false if it has had another one.
+    pub fn complete(&self, partition: PartitionId, turn: u32) -> bool {
+        self.0.core.lock().complete(partition, turn)
     }
 
     /// Takes an entry over from a node that owned its partition as well.

@@ -144,12 +144,9 @@ impl Handoff {
         for operation in self.0.peers.operations(from, set.clone(), deadline).await? {
             router.writer(operation.partition).learn(operation);
         }
-        // What this node lost, and maybe got back, while its entries came may have been turned away.
-        let stayed = partitions.iter().zip(&turns);
-        let stayed = stayed.filter(|(partition, before)| turn(**partition) == **before);
-        let complete: Vec<PartitionId> = stayed.map(|(partition, _)| *partition).collect();
-        router.complete(&complete);
-        Ok(complete)
+        let complete = partitions.iter().copied().zip(turns);
+        let complete = complete.filter(|(p, turn)| router.writer(*p).complete(*p, *turn));
+        Ok(complete.map(|(partition, _)| partition).collect())
     }
 
     /// Takes over what is lacking here of partitions that `from` owned as well: those of which all

@@ -297,12 +297,9 @@ impl Node {
         let parts: Vec<_> = pull.parts.iter().map(|part| part.partition).collect();
         let stayed = parts.into_iter().zip(pull.turns.clone());
         let stayed: BTreeSet<PartitionId> = stayed
-            .filter(|(partition, turn)| self.core(*partition).turn(*partition) == *turn)
+            .filter(|(partition, turn)| self.core(*partition).complete(*partition, *turn))
             .map(|(partition, _)| partition)
             .collect();
-        for partition in &stayed {
-            self.core(*partition).complete(&[*partition]);
-        }
         if let Some(pull) = self.pulls.get_mut(&id) {
             pull.complete = stayed;
             pull.stage = Stage::Told;

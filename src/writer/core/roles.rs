@@ -207,9 +207,14 @@ impl Core {
         }
     }
 
-    /// All that the owner had of these copies has come.
-    pub fn complete(&mut self, partitions: &[PartitionId]) {
-        self.whole.extend(partitions);
+    /// All that the owner had of a copy has come since this turn; false if it has had another one: what
+    /// this node lost, and maybe got back, while entries came may have been turned away.
+    pub fn complete(&mut self, partition: PartitionId, turn: u32) -> bool {
+        let stayed = self.turns[partition.index()] == turn;
+        if stayed {
+            self.whole.insert(partition);
+        }
+        stayed
     }
 
     /// Forgets what is still here of partitions whose copy is begun anew: it is out of date, and
