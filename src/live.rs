@@ -589,6 +589,13 @@ impl Hub {
         }
     }
 
+    /// Hands out all that waits, as the actor would.
+    #[cfg(test)]
+    pub(crate) fn hand_out_all(&self) {
+        self.begin_work();
+        while self.hand_out() {}
+    }
+
     /// Whatever is queued from now on, the actor is told of.
     fn begin_work(&self) {
         self.0.work_told.store(false, Ordering::Release);

@@ -2,8 +2,9 @@
 //!
 //! Whoever needs them pulls, a stretch at a time, so it sets the pace and knows how far it is: for a
 //! copy from its owner ([`Handoff::sync`]), from the other side of a healed cut
-//! ([`Handoff::merge`]), or where a copy turns out to differ from its owner's ([`Handoff::repair`]). A stretch whose session breaks is asked for again where it stood. All pulls
-//! of a node share one rate, and can be paused together.
+//! ([`Handoff::merge`]), or where a copy turns out to differ from its owner's ([`Handoff::repair`]). A
+//! stretch whose session breaks is asked for again where it stood. All pulls of a node share one rate,
+//! and can be paused together.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -120,19 +121,20 @@ impl Handoff {
         }
     }
 
-    /// Pulls copies of `partitions` from their owner: those that are complete.
+    /// Pulls copies of partitions from their owner, which it has offered by these numbers: those that are
+    /// complete.
     ///
     /// # Errors
     /// When the owner does not answer any more.
     pub async fn sync(
         &self,
         from: NodeId,
-        partitions: &[PartitionId],
-    ) -> Result<Vec<PartitionId>, Error> {
+        offered: &[(PartitionId, u32)],
+    ) -> Result<Vec<(PartitionId, u32)>, Error> {
         let router = &self.0.router;
-        let turn = |partition: PartitionId| router.writer(partition).turn(partition);
-        let turns: Vec<u32> = partitions.iter().map(|p| turn(*p)).collect();
-        let set: PartitionSet = partitions.iter().copied().collect();
+        let turn = |(partition, _): &(PartitionId, u32)| router.writer(*partition).turn(*partition);
+        let turns: Vec<u32> = offered.iter().map(turn).collect();
+        let set: PartitionSet = offered.iter().map(|(partition, _)| *partition).collect();
         let mut stretches = Stretches::new(self, from, &set);
         while let Some(entries) = stretches.next().await? {
             for moved in &entries {
@@ -144,9 +146,9 @@ impl Handoff {
         for operation in self.0.peers.operations(from, set.clone(), deadline).await? {
             router.writer(operation.partition).learn(operation);
         }
-        let complete = partitions.iter().copied().zip(turns);
-        let complete = complete.filter(|(p, turn)| router.writer(*p).complete(*p, *turn));
-        Ok(complete.map(|(partition, _)| partition).collect())
+        let complete = offered.iter().copied().zip(turns);
+        let complete = complete.filter(|((p, _), turn)| router.writer(*p).complete(*p, *turn));
+        Ok(complete.map(|(offered, _)| offered).collect())
     }
 
     /// Takes over what is lacking here of partitions that `from` owned as well: those of which all

@@ -52,9 +52,9 @@ const HASH_SLOT_BYTES: usize = 2 * size_of::<Piece>() + INDEX_BYTES;
 /// How much is added to a collection, at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Added {
-    /// Members, fields or elements.
+    /// Members or elements; of a hash fields and values, each by itself.
     pub items: usize,
-    /// Bytes of them, and of fields' values.
+    /// Bytes of all of them.
     pub bytes: usize,
 }
 
@@ -62,8 +62,9 @@ impl Added {
     /// What they add to the packed form, at most.
     #[must_use]
     pub fn packed_bytes(self) -> usize {
-        let lengths = self.items.saturating_mul(2 * packed::NUMBER_BYTES_MAX);
-        self.bytes.saturating_add(lengths)
+        let lengths = self.items.saturating_mul(packed::NUMBER_BYTES_MAX);
+        let count = packed::NUMBER_BYTES_MAX;
+        self.bytes.saturating_add(lengths).saturating_add(count)
     }
 }
 
@@ -210,28 +211,33 @@ impl Collection {
     /// become free are not all used again.
     #[must_use]
     pub fn growth_bytes(&self, delta: &Delta) -> usize {
-        self.growth_bytes_of(Added {
-            items: delta.added(),
-            bytes: delta.bytes(),
-        })
+        self.growth_of_slots(delta.added()) + delta.bytes()
     }
 
     /// The same for items that are added one by one.
     #[must_use]
     pub fn growth_bytes_of(&self, added: Added) -> usize {
+        let entries = match &self.items {
+            Items::Hash(_) => added.items.div_ceil(2),
+            Items::Set(_) | Items::List(_) => added.items,
+        };
+        self.growth_of_slots(entries) + added.bytes + added.items * PIECE_BYTES
+    }
+
+    fn growth_of_slots(&self, added: usize) -> usize {
         let (length, capacity, slot) = match &self.items {
             Items::Set(set) => (set.len(), set.capacity(), SET_SLOT_BYTES),
             Items::Hash(hash) => (hash.len(), hash.capacity(), HASH_SLOT_BYTES),
             Items::List(list) => (list.len(), list.capacity(), size_of::<Piece>()),
         };
         // What is added one by one may double the room just before the last of them.
-        let wanted = length + added.items;
+        let wanted = length + added;
         let slots = if wanted > capacity {
             (2 * wanted).max(SLOTS_MIN).saturating_sub(capacity)
         } else {
             0
         };
-        slots * slot + added.bytes + added.items * 2 * PIECE_BYTES
+        slots * slot
     }
 
     /// Bytes that the packed form takes once a delta that was made for it is applied.

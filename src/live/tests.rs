@@ -79,8 +79,7 @@ impl Pair {
     fn settle(&self) {
         loop {
             for hub in [&self.a, &self.b] {
-                hub.begin_work();
-                while hub.hand_out() {}
+                hub.hand_out_all();
                 hub.tell(false);
             }
             let to_a = std::mem::take(&mut *self.to_a.words.lock());

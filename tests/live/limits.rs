@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::client::patient;
-use crate::nodes::{Tokens, alone, ask, config, stop, until};
+use crate::nodes::{Tokens, alone, ask, config, small_door, stop, until};
 use crate::phoenix::{Form, Phoenix, connect};
 
 const ROOM: &str = "room:lobby";
@@ -107,13 +107,7 @@ async fn the_longest_message_is_said_whatever_of_it_is_the_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_for_which_the_door_has_no_memory_is_missed() {
-    let node = alone(Config {
-        value_bytes_max: 32 << 10,
-        body_bytes_max: 64 << 10,
-        door_bytes_max: Some(64 << 10),
-        ..config()
-    })
-    .await;
+    let node = alone(small_door()).await;
     let mut client = Phoenix::connect(&node, Form::Array).await;
     client.join(ROOM).await;
     let live = node.node().router().live();

@@ -22,6 +22,16 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// With little memory for the doors.
+pub(crate) fn small_door() -> Config {
+    Config {
+        value_bytes_max: 32 << 10,
+        body_bytes_max: 64 << 10,
+        door_bytes_max: Some(64 << 10),
+        ..config()
+    }
+}
+
 /// A file with the token of a reader, `the-readers-token`, and one more.
 pub(crate) struct Tokens(TempDir);
 

@@ -10,7 +10,9 @@ use smache::config::Config;
 
 use crate::client::{Client, request};
 use crate::events::{Events, Told};
-use crate::nodes::{Tokens, alone, ask, balanced, cluster, config, join, put, stop, until};
+use crate::nodes::{
+    Tokens, alone, ask, balanced, cluster, config, join, put, small_door, stop, until,
+};
 
 fn event(told: &Told) -> (&str, &str, &Value) {
     (&told.event, told.key(), &told.data["data"])
@@ -236,13 +238,7 @@ async fn long_values_are_told_whole_wherever_they_live() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_never_fits_is_missed_and_others_are_told() {
-    let node = alone(Config {
-        value_bytes_max: 32 << 10,
-        body_bytes_max: 64 << 10,
-        door_bytes_max: Some(64 << 10),
-        ..config()
-    })
-    .await;
+    let node = alone(small_door()).await;
     // A list may be longer than the single values that the door takes in.
     let push = json!({"command": format!("RPUSH long {}", "y".repeat(30_000))}).to_string();
     let missed = |told: &Told| (told.event == "missed").then(|| told.data["missed"].clone());

@@ -171,3 +171,18 @@ async fn quit_and_half_closed_connections() {
     assert_eq!(client.rest().await, "+PONG\r\n+OK\r\n");
     node.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_long_comparison_is_answered_as_a_short_one() {
+    let node = node(Config::default()).await;
+    let mut client = client_of(&node).await;
+    for (times, length) in [(3, 5), (200, 399)] {
+        let (one, other) = ("ab".repeat(times), "ba".repeat(times));
+        assert_eq!(
+            client.ask(&["MSET", "a", &one, "b", &other]).await,
+            "+OK\r\n"
+        );
+        let reply = client.line("lcs a b len").await;
+        assert_eq!(reply, format!(":{length}\r\n"));
+    }
+}

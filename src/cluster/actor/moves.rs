@@ -1,6 +1,5 @@
 //! Entries on their way: what takes a while, beside the actor.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,20 +38,10 @@ impl State {
             self.arguments.mailbox.clone(),
         );
         tokio::spawn(async move {
-            let partitions: Vec<PartitionId> =
-                asked.iter().map(|(partition, _)| *partition).collect();
-            let whole = handoff.sync(from, &partitions).await;
-            let whole: BTreeSet<PartitionId> = match whole {
-                Ok(whole) => whole.into_iter().collect(),
-                Err(error) => {
-                    tracing::debug!(%error, "a handoff was interrupted");
-                    BTreeSet::new()
-                }
-            };
-            let complete = asked.iter().copied();
-            let complete = complete
-                .filter(|(partition, _)| whole.contains(partition))
-                .collect();
+            let complete = handoff.sync(from, &asked).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "a handoff was interrupted");
+                Vec::new()
+            });
             mailbox.cast(Message::Synced {
                 from,
                 asked,

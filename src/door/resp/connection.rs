@@ -48,6 +48,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 8 << 20;
 /// So many requests that come together are a pipeline.
 const PIPELINE_MIN: u64 = 4;
+
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {

@@ -173,12 +173,18 @@ fn hdel(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     fields(call, arguments, Operation::Remove, answer::integer)
 }
 
+/// Refuses a field without a value.
+fn check_pairs(call: &Call<'_>, arguments: &Arguments<'_>) -> Result<(), Refusal> {
+    match arguments.len().is_multiple_of(2) {
+        true => Ok(()),
+        false => Err(Refusal::arity(&call.entry.name)),
+    }
+}
+
 fn hset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
+    check_pairs(&call, &arguments)?;
     let pairs = (2..arguments.len()).step_by(2);
     let created = call.alter_local(&arguments, (Kind::Hash, 2), |hash| {
-        if !arguments.len().is_multiple_of(2) {
-            return None;
-        }
         let set = |at: &usize| hash.set(&arguments[*at], &arguments[at + 1]);
         Some(Altered::Yes(pairs.filter(set).count()))
     });
@@ -190,6 +196,7 @@ fn hset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 }
 
 fn hmset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
+    check_pairs(&call, &arguments)?;
     set(call, arguments, |out, _| {
         out.ok();
         Ok(())
@@ -198,9 +205,6 @@ fn hmset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
 
 fn set(call: Call<'_>, arguments: Arguments<'_>, write: Form) -> Answered {
     let taken = arguments.take();
-    if !taken.len().is_multiple_of(2) {
-        return Err(Refusal::arity(&call.entry.name));
-    }
     let key = call.key(&taken, 1)?;
     let fields = (2..taken.len()).step_by(2);
     let pairs = fields.map(|at| (taken.bytes(at), taken.bytes(at + 1)));

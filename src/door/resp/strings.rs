@@ -522,9 +522,11 @@ fn puts(
 
 fn mset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
     check_puts(&call, &arguments)?;
+    // What was put is not put again: others may have changed it since.
+    let router = &call.shared.context.router;
     let mut at = 1;
     while at < arguments.len() {
-        match put_local(&call, &arguments[at], &arguments[at + 1]) {
+        match router.put_local(&arguments[at], &arguments[at + 1], call.now) {
             Some(put) => put?,
             None => break,
         }
@@ -534,7 +536,7 @@ fn mset(call: Call<'_>, arguments: Arguments<'_>) -> Answered {
         call.out.ok();
         return Ok(Flow::Done);
     }
-    // Others may have changed what was put already. Of several for one key only the last: on its way to another node one may be sent again, behind
+    // Of several for one key only the last: on its way to another node one may be sent again, behind
     // a later one.
     let commands = all_or_none::last_of_each(puts(&call, arguments, at, Condition::None)?);
     call.execute_all(commands, |out, replies| {

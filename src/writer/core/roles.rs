@@ -77,9 +77,12 @@ impl Role {
     }
 }
 
+/// Words of a set of partitions.
+const WORDS: usize = PARTITION_COUNT as usize / 64;
+
 /// A set of partitions, small enough to stay in the cache that is nearest.
 #[derive(Debug)]
-struct Bits([u64; PARTITION_COUNT as usize / 64]);
+struct Bits([u64; WORDS]);
 
 impl Bits {
     #[inline]
@@ -97,8 +100,8 @@ impl Bits {
     }
 }
 
-/// The role of each partition. What every request asks is kept beside them, in a hundredth of the room:
-/// roles are seldom in a cache when one is looked at.
+/// The role of each partition. What every request asks is kept beside them, in a kilobyte: roles are
+/// seldom in a cache when one is looked at.
 #[derive(Debug)]
 pub(super) struct Roles {
     all: Box<[Role]>,
@@ -111,8 +114,8 @@ impl Roles {
     pub(super) fn new() -> Roles {
         Roles {
             all: vec![Role::default(); usize::from(PARTITION_COUNT)].into(),
-            owned: Bits([0; _]),
-            alone: Bits([0; _]),
+            owned: Bits([0; WORDS]),
+            alone: Bits([0; WORDS]),
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn count(steps: &Steps, keys: Vec<Key>, limit: usize) -> Result
     };
     // A member that comes again, since its set has changed meanwhile, is one.
     let mut found: HashSet<Bytes> = HashSet::new();
-    let (mut bytes, mut hold) = (0, None);
+    let (mut bytes, mut hold) = (0, steps.hold(0)?);
     let (mut cursor, mut stretch) = (0, STRETCH);
     loop {
         let scan = Operation::Scan {
@@ -39,11 +39,12 @@ pub(super) async fn count(steps: &Steps, keys: Vec<Key>, limit: usize) -> Result
             return Err(Refusal::UNEXPECTED);
         };
         for member in in_all(steps, &others, items).await? {
-            bytes += member.len() + MEMBER_BYTES;
-            found.insert(member);
+            let more = member.len() + MEMBER_BYTES;
+            if found.insert(member) {
+                bytes += more;
+            }
         }
-        drop(hold.take());
-        hold = Some(steps.hold(bytes)?);
+        hold.set(bytes)?;
         // Where all keys are this node's nothing waits: others get a turn.
         tokio::task::yield_now().await;
         if found.len() >= limit || next == 0 {

@@ -1,10 +1,13 @@
 //! Deleting everything: what goes, what stays, and what copies make of it.
 
+use std::collections::BTreeSet;
+
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::live::{Event, Hub, Topic};
 
 fn place(key: &str) -> PartitionId {
     key::partition(key.as_bytes())
@@ -395,6 +398,10 @@ fn the_winner_of_a_cut_deletes_what_the_other_side_has_flushed() {
     loser.owns(&[], &[THIRD]);
     let mut winner = Node::new(OWNER);
     winner.owns(&[THIRD], &[]);
+    let hub = Hub::default();
+    winner.core.watched_by(hub.clone());
+    let mut watcher = hub.subscribe().unwrap();
+    assert!(watcher.add(Topic::Prefix(Bytes::new())).unwrap());
     let (old, before) = (at(NOW.0 - 60_000, THIRD), NOW.0 - 30_000);
     let since = at(NOW.0 - 1_000, OWNER);
     for (key, version) in [("old", old), ("meanwhile", since)] {
@@ -441,9 +448,22 @@ fn the_winner_of_a_cut_deletes_what_the_other_side_has_flushed() {
     }
     assert_eq!(winner.sent_to(THIRD).len(), usize::from(PARTITION_COUNT));
     // Not seen from now on, though not yet swept.
+    let drawn = (0..200).filter_map(|n| winner.core.sample(n << 56 | n, NOW));
+    let drawn: BTreeSet<Bytes> = drawn.collect();
+    assert!(drawn.iter().all(|key| key == "later"), "{drawn:?}");
     let (reply, _) = winner.write(&get("meanwhile"));
     assert_eq!(reply, Reply::Value(None));
     winner.tidy();
+    // Whoever watches hears of each, and not of what had run out.
+    hub.hand_out_all();
+    let mut gone = BTreeSet::new();
+    while let Some(event) = watcher.try_next() {
+        match event {
+            Event::Change(change) => drop(gone.insert(change.key)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(gone, BTreeSet::from(["meanwhile".into(), "old".into()]));
     assert_eq!(winner.live(), 1);
     assert!(winner.data("later").is_some());
     let lost = winner.core.take_lost();
